@@ -1,0 +1,37 @@
+import { defineConfig } from 'vitest/config';
+
+/** Three levels, told apart by file name; `make test` runs all of them. */
+export default defineConfig({
+  test: {
+    // A test that starts nothing and asserts nothing must not pass for a run.
+    passWithNoTests: false,
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['operator/**/*.test.ts', 'hack/**/*.test.ts'],
+          exclude: ['**/*.integration.test.ts', '**/node_modules/**'],
+        },
+      },
+      {
+        test: {
+          name: 'integration',
+          include: ['operator/**/*.integration.test.ts', 'hack/**/*.integration.test.ts'],
+          globalSetup: ['operator/testkit/global-setup.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          maxWorkers: 2,
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['e2e/**/*.e2e.test.ts'],
+          testTimeout: 300_000,
+          hookTimeout: 600_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
