@@ -1,0 +1,3 @@
+module openos.dev/hack/toolchain/pause
+
+go 1.26.0
