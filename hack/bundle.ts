@@ -78,7 +78,7 @@ async function main(): Promise<void> {
   for (const name of programs.filter(isProgram)) {
     const outfile = values.out ?? join(repository, 'dist', `${name}.mjs`);
     const { bytes } = await bundle(values.entry ?? entries[name], outfile, version);
-    console.error(`bundled ${basename(outfile)} ${version}, ${(bytes / 1e6).toFixed(2)} MB`);
+    console.error(`bundled ${basename(outfile)} ${version}, ${Math.ceil(bytes / 1000)} kB`);
   }
 }
 
