@@ -6,12 +6,13 @@
 
 control_plane_name=openos # kwokctl's name; ours is the folder
 
-# control_plane_config DIR API_PORT [OPTION…]: writes DIR/kwok.yaml. Everything listens
-# on 127.0.0.1; etcd has no authentication and must never be reachable from pods.
-# Options are lines of YAML "component key value" for more arguments.
+# control_plane_config DIR API_PORT NAMES [OPTION…]: prints kwokctl's configuration.
+# Everything listens on 127.0.0.1; etcd has no authentication and must never be
+# reachable from pods. NAMES go into the certificate; each OPTION is one more argument
+# of a component: "COMPONENT KEY VALUE", with " true" after it to replace an argument.
 control_plane_config() {
-  local dir=$1 api_port=$2
-  shift 2
+  local dir=$1 api_port=$2 names=$3
+  shift 3
   cat <<EOF
 apiVersion: config.kwok.x-k8s.io/v1alpha1
 kind: KwokctlConfiguration
@@ -29,7 +30,7 @@ options:
   kubeControllerManagerPort: $((api_port + 3))
   kubeSchedulerPort: $((api_port + 4))
   kwokControllerPort: $((api_port + 5))
-  kubeApiserverCertSANs: [${certificate_names:-127.0.0.1}]
+  kubeApiserverCertSANs: [$names]
   kubeApiserverBinary: $bin/kube-apiserver
   kubeControllerManagerBinary: $bin/kube-controller-manager
   kubeSchedulerBinary: $bin/kube-scheduler
@@ -52,7 +53,7 @@ $(extra_arguments kube-controller-manager "$@")
 EOF
 }
 
-# extra_arguments COMPONENT "COMPONENT KEY VALUE [override]"…
+# extra_arguments COMPONENT OPTION…: those options that are for the component, as YAML.
 extra_arguments() {
   local wanted=$1 component key value override
   shift

@@ -51,12 +51,11 @@ processes_of() {
   done
 }
 
-# stop_processes PID…: asks, then insists after five seconds.
-stop_processes() {
+# end_processes PID…: at once; what they would save on a polite request is removed anyway.
+end_processes() {
   (($# > 0)) || return 0
-  kill "$@" 2>/dev/null || true
-  wait_for 3 are_gone "$@" || kill -9 "$@" 2>/dev/null || true
-  wait_for 5 are_gone "$@" || say "processes $* do not end"
+  kill -9 "$@" 2>/dev/null || true
+  wait_for 5 are_gone "$@" || die "processes $* do not end"
 }
 
 # are_gone PID…: a zombie has ended; who reaps it is not our business.
@@ -66,4 +65,51 @@ are_gone() {
     state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null) || true
     [[ -z $state || $state == Z ]] || return 1
   done
+}
+
+# use_cluster: which cluster the environment names: sets name, dir, index and provider.
+# What an existing cluster was made with wins over defaults; against something else
+# that was asked for explicitly it is an error.
+use_cluster() {
+  name=${CLUSTER_NAME:-openos}
+  check_name "$name"
+  [[ $name != light-* ]] || die "names that begin with \"light-\" are for light.sh"
+  dir=$state_root/$name index=${CLUSTER_INDEX:-} provider=${CLUSTER_PROVIDER:-auto}
+  local made_by='' made_with=''
+  if [[ -f $dir/cluster ]]; then
+    made_by=$(sed -n 's/^provider=//p' "$dir/cluster") made_with=$(sed -n 's/^index=//p' "$dir/cluster")
+    [[ $provider == auto || -z $made_by || $provider == "$made_by" ]] \
+      || die "$name is a $made_by cluster; take it down before making it with $provider"
+    [[ -z $index || -z $made_with || $index == "$made_with" ]] \
+      || die "$name has index $made_with; take it down before giving it $index"
+  fi
+  index=${index:-${made_with:-1}} provider=${made_by:-$provider}
+  [[ $provider != auto ]] || provider=$(choose_provider)
+  case $provider in
+    kind | native) ;;
+    *) die "CLUSTER_PROVIDER=$provider is none of auto, kind and native" ;;
+  esac
+  # shellcheck source=/dev/null
+  source "$hack_cluster/providers/$provider.sh"
+}
+
+choose_provider() {
+  if timeout 5 docker info >/dev/null 2>&1 || timeout 5 podman info >/dev/null 2>&1; then
+    echo kind
+  else
+    echo native
+  fi
+}
+
+# foreign_kubeconfig: whether the user asked for a cluster of theirs.
+foreign_kubeconfig() {
+  [[ -n ${KUBECONFIG:-} && $KUBECONFIG != "$state_root/${CLUSTER_NAME:-openos}/kubeconfig" ]]
+}
+
+# lock_cluster: one script at a time makes or removes a cluster of this name.
+# Long-lived children must not inherit the lock: call what starts them with {lock}>&-.
+lock_cluster() {
+  mkdir -p "$state_root"
+  exec {lock}>"$state_root/$name.lock"
+  flock -w 900 "$lock" || die "another script has been busy with $name for 15 minutes"
 }

@@ -53,7 +53,7 @@ free_ports() {
 remove() {
   local pids
   mapfile -t pids < <(processes_of "$dir")
-  stop_processes "${pids[@]}"
+  end_processes "${pids[@]}"
   rm -rf "$dir"
 }
 
@@ -61,7 +61,7 @@ start() {
   local port=$1
   mkdir -p "$dir"
   # the API server refuses to announce a loopback address as an endpoint: let it announce none
-  control_plane_config "$dir" "$port" "kube-apiserver endpoint-reconciler-type none" >"$dir/kwok.yaml"
+  control_plane_config "$dir" "$port" 127.0.0.1 "kube-apiserver endpoint-reconciler-type none" >"$dir/kwok.yaml"
   control_plane_start "$dir" >"$dir/up.log" 2>&1 || return 1
   control_plane_kubeconfig "$dir" "https://127.0.0.1:$port" "$name" >"$dir/kubeconfig"
   kubectl create -f "$hack_cluster/manifests/runtimeclass.yaml" >>"$dir/up.log" 2>&1 || return 1

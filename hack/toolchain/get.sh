@@ -12,7 +12,7 @@ bin=$cache/bin
 light_tools=(etcd kwok kwokctl kubectl kube-apiserver kube-controller-manager kube-scheduler)
 native_tools=("${light_tools[@]}" kubelet kube-proxy containerd ctr containerd-shim-runc-v2
   runsc containerd-shim-runsc-v1 ptp host-local loopback portmap
-  coredns kube-network-policies local-path-provisioner)
+  pause coredns kube-network-policies local-path-provisioner)
 kind_tools=(kind kubectl runsc containerd-shim-runsc-v1)
 other_tools=(nats-server helm crane)
 
@@ -71,6 +71,8 @@ describe() {
     helm)
       version=$HELM_VERSION package=helm.sh/helm/v4/cmd/helm about='2 min'
       ldflags+=" -X helm.sh/helm/v4/internal/version.version=v$HELM_VERSION" ;;
+    pause)
+      version=1 source=pause module='' package=. about='5 s' ;;
     nats-server) version=$NATS_SERVER_VERSION package=github.com/nats-io/nats-server/v2 about='20 s' ;;
     crane) version=$CRANE_VERSION package=github.com/google/go-containerregistry/cmd/crane about='10 s' ;;
     kind) version=$KIND_VERSION package=sigs.k8s.io/kind about='10 s' ;;
@@ -90,7 +92,7 @@ lacks_sys_resource() {
 # stamp TOOL: everything the binary depends on; a different stamp means build again.
 stamp() {
   local sums=''
-  [[ $source == proxy ]] || sums=$(cat "$here/$source/go.mod" "$here/$source/go.sum" | sha256sum | cut -c1-16)
+  [[ $source == proxy ]] || sums=$(cat "$here/$source"/* | sha256sum | cut -c1-16)
   [[ $1 != containerd-shim-runsc-v1 ]] || ! lacks_sys_resource || sums=oom-score-0
   echo "$1 v$version $sums $tags $ldflags"
 }
@@ -118,7 +120,7 @@ compile() {
   elif [[ $source == proxy ]]; then
     GOBIN=$out go install -trimpath -tags "$tags" -ldflags "$ldflags" "$package@v$version"
   else
-    grep -qE "^(require )?\s*$module v${version//./\\.}( |\$)" "$here/$source/go.mod" \
+    [[ -z $module ]] || grep -qE "^(require )?\s*$module v${version//./\\.}( |\$)" "$here/$source/go.mod" \
       || { echo "hack/toolchain/$source/go.mod does not require v$version: edit it and run 'go mod tidy' there"; return 1; }
     go build -C "$here/$source" -mod=readonly -trimpath -tags "$tags" -ldflags "$ldflags" -o "$out/$tool" "$package"
   fi

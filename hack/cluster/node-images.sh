@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Builds the images every native cluster needs; see README.md in this folder.
+set -euo pipefail
+
+usage() {
+  cat <<'EOF'
+usage: node-images.sh
+
+Packs pause, CoreDNS, kube-network-policies, local-path-provisioner and busybox as
+openos.dev/local/NAME:local into image archives in the cache, unless they are there
+already, and prints the archives' paths.
+EOF
+}
+
+# shellcheck source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+[[ ${1:-} != -h && ${1:-} != --help ]] || { usage; exit 0; }
+(($# == 0)) || { usage >&2; exit 2; }
+
+images=$cache/images
+
+# pack NAME BINARY VERSION: BINARY as the only program of the image; busybox with its links.
+pack() {
+  local name=$1 binary=$2 archive root program
+  archive=$images/$name-$(sha256sum "$hack_cluster/pack-image.sh" - <<<"$3" | sha256sum | cut -c1-12).tar
+  if [[ ! -f $archive ]]; then
+    root=$(mktemp -d "$images/$name.XXXXXX")
+    mkdir -p "$root"/{bin,etc,tmp}
+    chmod 755 "$root"
+    chmod 1777 "$root/tmp"
+    cp "$binary" "$root/bin/$name"
+    if [[ $name == busybox ]]; then
+      for program in $("$binary" --list); do
+        [[ $program == busybox ]] || ln -s busybox "$root/bin/$program"
+      done
+    fi
+    rm -f "$images/$name"-*.tar
+    if [[ $name == busybox ]]; then set -- /bin/sh; else set -- "/bin/$name"; fi
+    "$hack_cluster/pack-image.sh" "$archive" "openos.dev/local/$name:local" "$root" "$@"
+    rm -rf "$root"
+  fi
+  echo "$archive"
+}
+
+mkdir -p "$images"
+exec {lock}>"$images/.lock"
+flock -w 120 "$lock" || die "another node-images.sh has been busy for two minutes"
+for tool in pause coredns kube-network-policies local-path-provisioner; do
+  pack "$tool" "$bin/$tool" "$(<"$bin/.stamps/$tool")"
+done
+pack busybox /bin/busybox "$(sha256sum /bin/busybox)"
