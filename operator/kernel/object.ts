@@ -54,3 +54,14 @@ export type ObjectRef = {
 export function controllerUid(object: KubernetesObject): string | undefined {
   return object.metadata.ownerReferences?.find((ref) => ref.controller === true)?.uid;
 }
+
+/** Where the object lives. */
+export function refOf(resource: ResourceType, object: KubernetesObject): ObjectRef {
+  const { name, namespace } = object.metadata;
+  return namespace === undefined ? { resource, name } : { resource, namespace, name };
+}
+
+/** `group/version`, or only the version in the core group. */
+export function apiVersionOf(resource: ResourceType): string {
+  return resource.group === '' ? resource.version : `${resource.group}/${resource.version}`;
+}

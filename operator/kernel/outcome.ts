@@ -1,7 +1,5 @@
 /** How a reconcile ends: nothing more to do until something changes, or look again after a while. */
-export type Outcome =
-  | { readonly kind: 'settled' }
-  | { readonly kind: 'requeue'; readonly afterMs: number };
+export type Outcome = { readonly kind: 'settled' } | { readonly kind: 'requeue'; readonly afterMs: number };
 
 export const settled: Outcome = { kind: 'settled' };
 

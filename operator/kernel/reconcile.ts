@@ -1,0 +1,105 @@
+import type { Action } from './action.ts';
+import type { Decision } from './decision.ts';
+import { aborted, classify, type OperatorError } from './errors.ts';
+import type { Outcome } from './outcome.ts';
+
+/** What `observe` found: a value to decide on, or an outcome when it cannot know yet (or nothing is left to do). */
+export type Observation<Observed> = { readonly kind: 'observed'; readonly value: Observed } | Outcome;
+
+export function observed<Observed>(value: Observed): Observation<Observed> {
+  return { kind: 'observed', value };
+}
+
+/** A decider's answer to an action that failed. */
+export type Explanation<Status> = { readonly status?: Status; readonly outcome: Outcome };
+
+/** What a pass does its work through. Each write must be harmless when it is done twice. */
+export type PassPorts<Observed, Transition, Status> = {
+  readonly observe: (key: string) => Promise<Observation<Observed>>;
+  readonly decide: (observed: Observed, now: number) => Decision<Transition, Status>;
+  /** Records all transitions in one transaction, or throws a conflict when someone moved first. */
+  readonly record: (observed: Observed, transitions: readonly Transition[]) => Promise<void>;
+  readonly execute: (action: Action, observed: Observed) => Promise<void>;
+  readonly writeStatus: (observed: Observed, status: Status) => Promise<void>;
+  /** For failures a user should see in the status; undefined leaves the error to the error policy. */
+  readonly explain?: (
+    observed: Observed,
+    decision: Decision<Transition, Status>,
+    error: OperatorError,
+    now: number,
+    failed: Action,
+  ) => Explanation<Status> | undefined;
+};
+
+export type PassTime = {
+  /** Milliseconds since the epoch: the one `now` of this pass. */
+  readonly now: number;
+  /** Nothing is written any more once it aborts. */
+  readonly signal: AbortSignal;
+};
+
+/**
+ * The order of things, defined here and nowhere else: observe → decide → record → execute → status →
+ * outcome. Facts are recorded before anything is done about them; the first action that fails ends
+ * the plan; the status is written last. A pass that dies anywhere is repaired by the next one.
+ */
+export async function reconcilePass<Observed, Transition, Status>(
+  ports: PassPorts<Observed, Transition, Status>,
+  key: string,
+  { now, signal }: PassTime,
+): Promise<Outcome> {
+  const observation = await ports.observe(key);
+  if (observation.kind !== 'observed') return observation;
+
+  const { value } = observation;
+  const decision = ports.decide(value, now);
+
+  if (decision.transitions.length > 0) {
+    refuseIfAborted(signal);
+    await ports.record(value, decision.transitions);
+  }
+
+  const failure = await runPlan(ports, value, decision.plan, signal);
+  const end = failure === undefined ? decision : explained(ports, value, decision, failure, now);
+
+  if (end.status !== undefined) {
+    refuseIfAborted(signal);
+    await ports.writeStatus(value, end.status);
+  }
+  return end.outcome;
+}
+
+type Failure = { readonly action: Action; readonly error: OperatorError };
+
+async function runPlan<Observed, Transition, Status>(
+  ports: PassPorts<Observed, Transition, Status>,
+  value: Observed,
+  plan: readonly Action[],
+  signal: AbortSignal,
+): Promise<Failure | undefined> {
+  for (const action of plan) {
+    refuseIfAborted(signal);
+    try {
+      await ports.execute(action, value);
+    } catch (thrown) {
+      return { action, error: classify(thrown) };
+    }
+  }
+  return undefined;
+}
+
+function explained<Observed, Transition, Status>(
+  ports: PassPorts<Observed, Transition, Status>,
+  value: Observed,
+  decision: Decision<Transition, Status>,
+  { action, error }: Failure,
+  now: number,
+): Explanation<Status> {
+  const explanation = ports.explain?.(value, decision, error, now, action);
+  if (explanation === undefined) throw error;
+  return explanation;
+}
+
+function refuseIfAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw aborted(signal.reason);
+}
