@@ -1,0 +1,102 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import type { AgentSpec } from '../../api/v1alpha1/agent.ts';
+import type { AgentObserved } from './facts.ts';
+import { type AgentRow, lastRow } from './history.ts';
+import { attemptStarts } from './machine.ts';
+import { podName } from './pod.ts';
+
+/** Defaults of `spec.recovery` and of the start deadline; they apply when used and are never written into a spec. */
+export const defaults = {
+  startupDeadlineSeconds: 300,
+  backoffLimit: 5,
+  backoffBaseSeconds: 1,
+  backoffMaxSeconds: 60,
+  retryAfterFailedSeconds: 300,
+  /** Ready for this long, an agent has proved itself: its next failure counts as the first. */
+  attemptsResetAfterMs: 600_000,
+} as const;
+
+export type Recovery = {
+  readonly backoffLimit: number;
+  readonly backoffBaseSeconds: number;
+  readonly backoffMaxSeconds: number;
+  readonly retryAfterFailedSeconds: number;
+};
+
+export function recoveryOf(spec: AgentSpec | undefined): Recovery {
+  const { recovery } = spec ?? {};
+  return {
+    backoffLimit: recovery?.backoffLimit ?? defaults.backoffLimit,
+    backoffBaseSeconds: recovery?.backoffSeconds?.base ?? defaults.backoffBaseSeconds,
+    backoffMaxSeconds: recovery?.backoffSeconds?.max ?? defaults.backoffMaxSeconds,
+    retryAfterFailedSeconds: recovery?.retryAfterFailedSeconds ?? defaults.retryAfterFailedSeconds,
+  };
+}
+
+/** The try in hand: what began it, which pod is its own, when it may act and when its time is up. */
+export type Attempt = {
+  /** The row that began it (Created, Recovering or Replacing). */
+  readonly start: AgentRow | undefined;
+  /** 1 for the first try. */
+  readonly number: number;
+  readonly reason: string | undefined;
+  readonly specHash: string | undefined;
+  readonly podName: string | undefined;
+  /** Its own pod, when there is one. */
+  readonly pod: V1Pod | undefined;
+  /** Not before this is a pod created (ms since the epoch). */
+  readonly notBefore: number;
+  /** By this the pod has to be Ready (ms since the epoch). */
+  readonly deadline: number | undefined;
+  /** When a Failed agent is tried again; undefined when never, or when it has not failed. */
+  readonly retryFailedAt: number | undefined;
+};
+
+/** Reads the attempt in hand off the history. */
+export function attemptOf(observed: AgentObserved, now: number): Attempt {
+  const start = startRow(observed);
+  const last = lastRow(observed.history);
+  const name = start === undefined ? undefined : podName(observed.name, observed.uid, start.seq);
+  const spec = observed.agent?.spec;
+  const notBefore = start === undefined ? now : start.observedAt + backoffMs(start, recoveryOf(spec));
+  return {
+    start,
+    number: countedAttempt(observed, now),
+    reason: start?.reason,
+    specHash: start?.detail.specHash,
+    podName: name,
+    pod: observed.pods.find((pod) => pod.metadata?.name === name),
+    notBefore,
+    deadline:
+      start === undefined ? undefined : notBefore + (spec?.startupDeadlineSeconds ?? defaults.startupDeadlineSeconds) * 1000,
+    retryFailedAt: last?.to === 'Failed' ? retryAt(last, recoveryOf(spec)) : undefined,
+  };
+}
+
+/** The newest row that began an attempt. */
+export function startRow(observed: AgentObserved): AgentRow | undefined {
+  const { history } = observed;
+  if (history.kind === 'unavailable') return undefined;
+  const rows = attemptStarts.map((phase) => history.latestByPhase[phase]).filter((row) => row !== undefined);
+  return rows.reduce<AgentRow | undefined>((newest, row) => (newest && newest.seq > row.seq ? newest : row), undefined);
+}
+
+function countedAttempt(observed: AgentObserved, now: number): number {
+  const last = lastRow(observed.history);
+  if (last === undefined || observed.history.kind === 'unavailable') return 1;
+  const ready = observed.history.latestByPhase.Ready;
+  const proved = last.to === 'Ready' && ready !== undefined && now - ready.observedAt >= defaults.attemptsResetAfterMs;
+  return proved ? 1 : last.attempt;
+}
+
+/** Exponential, from the second try on: base, 2·base, 4·base … up to max. A retry after Failed has waited already. */
+function backoffMs(start: AgentRow, recovery: Recovery): number {
+  if (start.to !== 'Recovering' || start.reason === 'Retrying') return 0;
+  const seconds = recovery.backoffBaseSeconds * 2 ** Math.max(0, start.attempt - 2);
+  return Math.min(seconds, recovery.backoffMaxSeconds) * 1000;
+}
+
+function retryAt(failed: AgentRow, recovery: Recovery): number | undefined {
+  if (recovery.retryAfterFailedSeconds === 0) return undefined;
+  return failed.observedAt + recovery.retryAfterFailedSeconds * 1000;
+}

@@ -1,0 +1,49 @@
+import type { AgentReason, ConditionType } from '../../api/v1alpha1/reasons.ts';
+import { unsupportedAgentFields } from '../../api/v1alpha1/unsupported.ts';
+import type { AgentObserved } from './facts.ts';
+
+/** Something outside the machine that keeps an agent from (re)starting. Running pods are left alone. */
+export type Blocker = {
+  readonly reason: AgentReason;
+  readonly message: string;
+  /** The condition that tells of it beside Ready. */
+  readonly condition?: ConditionType;
+  /** Only its author can cure it; anything else may be cured by another object and gets a minute first. */
+  readonly onlyByUser: boolean;
+};
+
+/** Ordered: the first that applies is the one shown. */
+const checks: readonly ((observed: AgentObserved) => Blocker | undefined)[] = [invalidSpec, notSupported, noTenant, noRuntimeClass];
+
+/** What keeps this agent from starting, or undefined when nothing does. */
+export function blockerOf(observed: AgentObserved): Blocker | undefined {
+  for (const check of checks) {
+    const blocker = check(observed);
+    if (blocker !== undefined) return blocker;
+  }
+  return undefined;
+}
+
+function invalidSpec({ invalid }: AgentObserved): Blocker | undefined {
+  if (invalid === undefined) return undefined;
+  return { reason: 'InvalidSpec', message: `The spec cannot be used: ${invalid}`, onlyByUser: true };
+}
+
+function notSupported({ agent }: AgentObserved): Blocker | undefined {
+  const fields = agent === undefined ? [] : unsupportedAgentFields(agent.spec);
+  if (fields.length === 0) return undefined;
+  const message = `This version of OpenOS does not act on ${fields.map((field) => `spec.${field}`).join(', ')}; remove ${fields.length === 1 ? 'it' : 'them'}.`;
+  return { reason: 'FieldNotSupported', message, onlyByUser: true };
+}
+
+function noTenant({ tenancy, namespace }: AgentObserved): Blocker | undefined {
+  if (tenancy.kind === 'member') return undefined;
+  const message = `No Tenant has the namespace ${namespace}. Ask your platform team to add it to a Tenant's spec.namespaces.`;
+  return { reason: 'TenantNotFound', message, condition: 'TenantReady', onlyByUser: false };
+}
+
+function noRuntimeClass({ runtimeClass }: AgentObserved): Blocker | undefined {
+  if (runtimeClass.exists) return undefined;
+  const message = `The cluster has no RuntimeClass "${runtimeClass.name}". Create it, or name another in spec.runtimeClassName; OpenOS never falls back to a weaker sandbox.`;
+  return { reason: 'RuntimeClassNotFound', message, condition: 'IsolationReady', onlyByUser: false };
+}

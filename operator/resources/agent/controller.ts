@@ -1,0 +1,97 @@
+import type { AgentStatus } from '../../api/v1alpha1/agent.ts';
+import type { Action } from '../../kernel/action.ts';
+import { ApiError, type OperatorError } from '../../kernel/errors.ts';
+import { type Outcome, requeue } from '../../kernel/outcome.ts';
+import type { PolicyRule } from '../../kernel/rbac.ts';
+import type { Explanation, PassPorts } from '../../kernel/reconcile.ts';
+import { agentResource } from '../own.ts';
+import { decide } from './decide.ts';
+import type { AgentTransition } from './events.ts';
+import type { AgentObserved } from './facts.ts';
+import { type AgentSources, observeAgent } from './observe.ts';
+import { refusedStatus } from './status.ts';
+
+/** What this controller may do on the API server; the chart's role is generated from it. */
+export const agentPermissions: readonly PolicyRule[] = [
+  { apiGroups: ['openos.dev'], resources: ['agents'], verbs: ['get', 'list', 'watch'] },
+  { apiGroups: ['openos.dev'], resources: ['agents/status'], verbs: ['patch'] },
+  { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
+  { apiGroups: ['node.k8s.io'], resources: ['runtimeclasses'], verbs: ['list', 'watch'] },
+  { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create'] },
+];
+
+/** What the agent controller does its work through; wired in the composition root. */
+export type AgentPorts = AgentSources & {
+  readonly record: (observed: AgentObserved, transitions: readonly AgentTransition[]) => Promise<void>;
+  readonly execute: (action: Action) => Promise<void>;
+  readonly writeStatus: (target: {
+    readonly resource: typeof agentResource;
+    readonly object: NonNullable<AgentObserved['agent']>;
+    readonly status: AgentStatus;
+  }) => Promise<void>;
+  /** Remembers that a pod was asked for, until the cache shows it or the request failed. */
+  readonly expectPod: (uid: string, name: string) => void;
+  readonly podRefused: (uid: string, name: string) => void;
+};
+
+const minRetryMs = 1_000;
+const maxRetryMs = 60_000;
+
+/** The ports of one agent pass. Keys are UIDs: a re-created name is another agent. */
+export function agentPass(ports: AgentPorts): PassPorts<AgentObserved, AgentTransition, AgentStatus> {
+  return {
+    observe: (uid) => observeAgent(uid, ports),
+    decide,
+    record: ports.record,
+    execute: (action, observed) => executeFor(observed.uid, action, ports),
+    writeStatus: async ({ agent }, status) => {
+      if (agent !== undefined) await ports.writeStatus({ resource: agentResource, object: agent, status });
+    },
+    explain: (observed, _decision, error, now, failed) => explain(observed, error, now, failed),
+  };
+}
+
+async function executeFor(uid: string, action: Action, ports: AgentPorts): Promise<void> {
+  if (action.kind !== 'create') return ports.execute(action);
+  const { name } = action.object.metadata;
+  ports.expectPod(uid, name);
+  try {
+    await ports.execute(action);
+  } catch (error) {
+    ports.podRefused(uid, name);
+    throw error;
+  }
+}
+
+/** A pod the API server will not have is shown with its own words, and tried again ever more rarely. */
+function explain(
+  observed: AgentObserved,
+  error: OperatorError,
+  now: number,
+  failed: Action,
+): Explanation<AgentStatus> | undefined {
+  const { agent } = observed;
+  if (agent === undefined || failed.kind !== 'create') return undefined;
+  const refusal = refusalOf(error, failed);
+  if (refusal === undefined) return undefined;
+  const status = refusedStatus(agent, refusal.reason, refusal.message, now);
+  return { status, outcome: retryOf(status, now) };
+}
+
+type Refusal = { readonly reason: 'PodRejected' | 'NameConflict'; readonly message: string };
+
+function refusalOf(error: OperatorError, failed: Extract<Action, { kind: 'create' }>): Refusal | undefined {
+  const { name } = failed.object.metadata;
+  if (error.code === 'NameConflict') {
+    return { reason: 'NameConflict', message: `A pod named ${name} that is not this Agent's stands in its way; delete it or rename the Agent.` };
+  }
+  if (!(error instanceof ApiError) || (error.status !== 403 && error.status !== 422)) return undefined;
+  return { reason: 'PodRejected', message: `The API server refuses the pod: ${error.serverMessage}` };
+}
+
+/** As long again as it has been refused: 1 s doubling to a minute. */
+function retryOf(status: AgentStatus, now: number): Outcome {
+  const since = status.conditions?.find((condition) => condition.type === 'PodScheduled')?.lastTransitionTime;
+  const elapsed = since === undefined ? 0 : now - new Date(since).getTime();
+  return requeue(Math.min(maxRetryMs, Math.max(minRetryMs, elapsed)));
+}

@@ -1,0 +1,131 @@
+import type { Agent, AgentStatus } from '../../api/v1alpha1/agent.ts';
+import type { Action } from '../../kernel/action.ts';
+import type { Decision } from '../../kernel/decision.ts';
+import { type Outcome, requeue, requeueAt, settled, soonest } from '../../kernel/outcome.ts';
+import { podResource } from '../builtin.ts';
+import { type Attempt, attemptOf } from './attempt.ts';
+import { type Blocker, blockerOf } from './blockers.ts';
+import { type AgentTransition, agentTransitions } from './events.ts';
+import { type AgentFacts, type AgentObserved, agentFacts, crashLoopProbationMs, podCondition, timeOf } from './facts.ts';
+import { lastRow } from './history.ts';
+import { startsAttempt, walk } from './machine.ts';
+import { agentPod } from './pod.ts';
+import { agentStatus, statusEvents, statusWrite } from './status.ts';
+
+export type AgentDecision = Decision<AgentTransition, AgentStatus>;
+
+/** While the database is away nothing is recorded and nothing is created; its return wakes every agent sooner. */
+const databaseRecheckMs = 5_000;
+/** A pod we created shows up in the cache within milliseconds; this is the net below it. */
+const podRecheckMs = 2_000;
+/** A blocker is rechecked when what it names changes; this is the net below it. */
+const blockerRecheckMs = 30_000;
+
+/**
+ * What to do about one agent, from what was observed. Pure and total. A pass that has facts to record does
+ * only that, and the next one, which follows at once, acts on the record: so nothing is ever done about
+ * a fact that was not persisted first, and a status never shows what the database does not hold.
+ */
+export function decide(observed: AgentObserved, now: number): AgentDecision {
+  if (observed.history.kind === 'unavailable') return withoutDatabase(observed, now);
+  const blocker = blockerOf(observed);
+  const facts = agentFacts(observed, blocker === undefined, now);
+  const rules = walk(lastRow(observed.history)?.to ?? 'New', facts);
+  if (rules.length > 0) {
+    const taken = rules.map((rule) => ({
+      rule,
+      reason: typeof rule.reason === 'function' ? rule.reason(facts) : rule.reason,
+    }));
+    return { transitions: agentTransitions(taken, observed, now), plan: [], outcome: requeue(0) };
+  }
+  return act(observed, observed.agent, blocker, facts, now);
+}
+
+function act(
+  observed: AgentObserved,
+  agent: Agent | undefined,
+  blocker: Blocker | undefined,
+  facts: AgentFacts,
+  now: number,
+): AgentDecision {
+  const attempt = attemptOf(observed, now);
+  const plan = podPlan(observed, attempt, blocker, now);
+  if (agent === undefined) return { transitions: [], plan, outcome: settled };
+  const next = agentStatus(observed, agent, blocker, facts, now);
+  const write = statusWrite(agent.status, next, lastRow(observed.history), now);
+  const shown = write.kind === 'now';
+  return {
+    transitions: [],
+    plan: shown ? [...plan, ...statusEvents(agent, next)] : plan,
+    ...(shown ? { status: next } : {}),
+    outcome: soonest(
+      write.kind === 'later' ? requeueAt(write.at, now) : settled,
+      ...deadlines(observed, attempt, blocker, now),
+    ),
+  };
+}
+
+/** Deletes every pod that is not this attempt's own, and creates that one when its time has come. */
+function podPlan(observed: AgentObserved, attempt: Attempt, blocker: Blocker | undefined, now: number): readonly Action[] {
+  const phase = lastRow(observed.history)?.to;
+  const keep = observed.agent === undefined || phase === 'Failed' ? undefined : attempt.podName;
+  const surplus = observed.pods.filter((pod) => pod.metadata?.name !== keep);
+  const deletions = surplus.filter((pod) => pod.metadata?.deletionTimestamp === undefined).map(deletePod);
+  if (observed.pods.length > 0 || observed.podOnItsWay || blocker !== undefined || now < attempt.notBefore) return deletions;
+  return [...deletions, ...createPod(observed, attempt)];
+}
+
+function createPod(observed: AgentObserved, attempt: Attempt): readonly Action[] {
+  const phase = lastRow(observed.history)?.to;
+  const { agent, tenancy, runtimeClass, traceparent } = observed;
+  if (agent === undefined || phase === undefined || !startsAttempt(phase)) return [];
+  if (attempt.start === undefined || tenancy.kind === 'none') return [];
+  const pod = agentPod({
+    agent,
+    tenant: tenancy.tenant,
+    runtimeClassName: runtimeClass.name,
+    startSeq: attempt.start.seq,
+    traceparent,
+  });
+  return [{ kind: 'create', resource: podResource, object: pod }];
+}
+
+function deletePod(pod: AgentObserved['pods'][number]): Action {
+  const { namespace, name = '', uid = '' } = pod.metadata ?? {};
+  const ref = { resource: podResource, name, ...(namespace === undefined ? {} : { namespace }) };
+  return { kind: 'delete', ref, uid };
+}
+
+/** Every point in time at which this agent has to be looked at though nothing changes. */
+function deadlines(
+  observed: AgentObserved,
+  attempt: Attempt,
+  blocker: Blocker | undefined,
+  now: number,
+): readonly Outcome[] {
+  const phase = lastRow(observed.history)?.to;
+  const starting = phase !== undefined && (startsAttempt(phase) || phase === 'Scheduled' || phase === 'Starting');
+  const readySince = timeOf(podCondition(attempt.pod, 'Ready')?.lastTransitionTime);
+  return [
+    upcoming(starting ? attempt.notBefore : undefined, now),
+    upcoming(starting ? attempt.deadline : undefined, now),
+    upcoming(starting && readySince !== undefined ? readySince + crashLoopProbationMs : undefined, now),
+    upcoming(attempt.retryFailedAt, now),
+    phase !== undefined && startsAttempt(phase) && attempt.pod === undefined ? requeue(podRecheckMs) : settled,
+    blocker === undefined || blocker.onlyByUser ? settled : requeue(blockerRecheckMs),
+  ];
+}
+
+function upcoming(at: number | undefined, now: number): Outcome {
+  return at !== undefined && at > now ? requeueAt(at, now) : settled;
+}
+
+/** Persist before schedule: without the database no pod is made and none is touched, but those of a deleted agent go. */
+function withoutDatabase(observed: AgentObserved, now: number): AgentDecision {
+  const outcome = requeue(databaseRecheckMs);
+  if (observed.agent === undefined) return { transitions: [], plan: observed.pods.map(deletePod), outcome };
+  const blocker = blockerOf(observed);
+  const next = agentStatus(observed, observed.agent, blocker, agentFacts(observed, false, now), now);
+  const write = statusWrite(observed.agent.status, next, undefined, now);
+  return { transitions: [], plan: [], ...(write.kind === 'now' ? { status: next } : {}), outcome };
+}

@@ -1,0 +1,117 @@
+import type { V1ContainerStatus, V1Pod, V1PodCondition } from '@kubernetes/client-node';
+import type { Agent } from '../../api/v1alpha1/agent.ts';
+import type { AgentReason } from '../../api/v1alpha1/reasons.ts';
+import type { Tenancy } from '../tenancy.ts';
+import type { AgentHistory } from './history.ts';
+import { attemptOf, recoveryOf } from './attempt.ts';
+import { specHash } from './pod.ts';
+
+/** One frozen look at everything a decision about an Agent needs. */
+export type AgentObserved = {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** The object as it stands on the API server; undefined when it is gone or on its way out. */
+  readonly agent: Agent | undefined;
+  /** Why the spec cannot be acted on, in words for its author; the object is then not to be trusted. */
+  readonly invalid?: string;
+  readonly tenancy: Tenancy;
+  readonly runtimeClass: { readonly name: string; readonly exists: boolean };
+  /** Every pod whose controller is this Agent's UID. */
+  readonly pods: readonly V1Pod[];
+  /** A create was sent and its pod has not been seen yet. */
+  readonly podOnItsWay: boolean;
+  readonly history: AgentHistory;
+  readonly brokerAvailable: boolean;
+  /** W3C traceparent of this agent's life: the recorded one, or a new one for its first pass. */
+  readonly traceparent: string;
+};
+
+/** What the machine's guards look at: plain answers, no object in sight. */
+export type AgentFacts = {
+  readonly absent: boolean;
+  readonly podsGone: boolean;
+  /** Nothing stands in the way of starting: tenant, runtime class, a spec we act on in full. */
+  readonly admitted: boolean;
+  readonly specChanged: boolean;
+  readonly retryDue: boolean;
+  readonly attemptsLeft: boolean;
+  readonly startDeadlinePassed: boolean;
+  /** Why the pod of this attempt cannot go on. */
+  readonly podTrouble: AgentReason | undefined;
+  /** What keeps the pod from becoming Ready, when it says so. */
+  readonly waitingFor: AgentReason | undefined;
+  readonly podScheduled: boolean;
+  readonly containerStarted: boolean;
+  readonly podReady: boolean;
+  readonly readyLongEnough: boolean;
+};
+
+const imagePullReasons = new Set([
+  'ErrImagePull',
+  'ImagePullBackOff',
+  'InvalidImageName',
+  'ErrImageNeverPull',
+  'ImageInspectError',
+  'RegistryUnavailable',
+]);
+
+/** After a crash loop a pod has to stay Ready this long before we believe it. */
+export const crashLoopProbationMs = 10_000;
+
+export function podCondition(pod: V1Pod | undefined, type: string): V1PodCondition | undefined {
+  return pod?.status?.conditions?.find((condition) => condition.type === type);
+}
+
+export function isPodReady(pod: V1Pod | undefined): boolean {
+  return pod?.metadata?.deletionTimestamp === undefined && podCondition(pod, 'Ready')?.status === 'True';
+}
+
+/** Milliseconds since the epoch of a timestamp as raw JSON carries it. */
+export function timeOf(value: Date | string | undefined): number | undefined {
+  return value === undefined ? undefined : new Date(value).getTime();
+}
+
+/** The facts of one pass. `now` is in milliseconds since the epoch. */
+export function agentFacts(observed: AgentObserved, admitted: boolean, now: number): AgentFacts {
+  const attempt = attemptOf(observed, now);
+  const pod = attempt.pod;
+  const statuses = pod?.status?.containerStatuses ?? [];
+  const podReady = isPodReady(pod);
+  const readySince = timeOf(podCondition(pod, 'Ready')?.lastTransitionTime);
+  return {
+    absent: observed.agent === undefined,
+    podsGone: observed.pods.length === 0 && !observed.podOnItsWay,
+    admitted,
+    specChanged: admitted && observed.agent !== undefined && attempt.specHash !== specHash(observed.agent.spec),
+    retryDue: attempt.retryFailedAt !== undefined && now >= attempt.retryFailedAt,
+    attemptsLeft: attempt.number <= recoveryOf(observed.agent?.spec).backoffLimit,
+    startDeadlinePassed: attempt.deadline !== undefined && now >= attempt.deadline,
+    podTrouble: observed.podOnItsWay ? undefined : podTrouble(pod, statuses),
+    waitingFor: waitingFor(pod, statuses),
+    podScheduled: podCondition(pod, 'PodScheduled')?.status === 'True',
+    containerStarted: statuses.some(hasStarted),
+    podReady,
+    readyLongEnough: attempt.reason !== 'CrashLoop' || (readySince !== undefined && now >= readySince + crashLoopProbationMs),
+  };
+}
+
+function hasStarted(status: V1ContainerStatus): boolean {
+  return status.state?.running !== undefined || status.state?.terminated !== undefined || status.restartCount > 0;
+}
+
+function podTrouble(pod: V1Pod | undefined, statuses: readonly V1ContainerStatus[]): AgentReason | undefined {
+  if (pod === undefined || pod.metadata?.deletionTimestamp !== undefined) return 'PodLost';
+  if (pod.status?.reason === 'Evicted') return 'PodLost';
+  if (pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded') return 'PodFailed';
+  if (statuses.some((status) => status.state?.waiting?.reason === 'CrashLoopBackOff')) return 'CrashLoop';
+  return undefined;
+}
+
+function waitingFor(pod: V1Pod | undefined, statuses: readonly V1ContainerStatus[]): AgentReason | undefined {
+  const scheduled = podCondition(pod, 'PodScheduled');
+  if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable') return 'Unschedulable';
+  const waiting = [...(pod?.status?.initContainerStatuses ?? []), ...statuses].map((s) => s.state?.waiting?.reason ?? '');
+  if (waiting.some((reason) => imagePullReasons.has(reason))) return 'ImagePullFailed';
+  return undefined;
+}

@@ -1,0 +1,57 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import { type Agent, parseAgent } from '../../api/v1alpha1/agent.ts';
+import type { StoredObject } from '../../kernel/object.ts';
+import { type Observation, observed } from '../../kernel/reconcile.ts';
+import { settled } from '../../kernel/outcome.ts';
+import { type TenancyPorts, tenancyOf } from '../tenancy.ts';
+import type { AgentObserved } from './facts.ts';
+import { type AgentHistory, lastRow } from './history.ts';
+
+/** Where an agent's world is looked up: caches of the cluster, the record in Postgres, the state of the broker. */
+export type AgentSources = TenancyPorts & {
+  readonly agent: (uid: string) => StoredObject | undefined;
+  /** Every cached pod whose controller is this UID. */
+  readonly podsOf: (uid: string) => readonly V1Pod[];
+  readonly runtimeClassExists: (name: string) => boolean;
+  /** A create of ours whose pod the cache has not shown yet. */
+  readonly podOnItsWay: (uid: string) => boolean;
+  /** Never throws for a database that is away: that is one of its answers. */
+  readonly history: (uid: string) => Promise<AgentHistory>;
+  readonly brokerAvailable: () => boolean;
+  readonly newTraceparent: () => string;
+  readonly defaultRuntimeClass: string;
+};
+
+/** One frozen look at the agent with this UID; settled when neither an object, a record nor a pod is left of it. */
+export async function observeAgent(uid: string, sources: AgentSources): Promise<Observation<AgentObserved>> {
+  // The record first: the caches are then at least as new as it, and a decision never mixes an old pod with a new row.
+  const history = await sources.history(uid);
+  const object = sources.agent(uid);
+  const pods = sources.podsOf(uid);
+  const last = lastRow(history);
+  if (object === undefined && pods.length === 0 && (last === undefined || last.to === 'Deleted')) return settled;
+
+  const present = object !== undefined && object.metadata.deletionTimestamp === undefined ? object : undefined;
+  const parsed = present === undefined ? undefined : parseAgent(present);
+  const agent = parsed?.kind === 'valid' ? parsed.value : (present as Agent | undefined);
+  const namespace = object?.metadata.namespace ?? last?.detail.namespace ?? pods[0]?.metadata?.namespace ?? '';
+  const tenancy = tenancyOf(namespace, sources);
+  const runtimeClass =
+    agent?.spec?.runtimeClassName ??
+    (tenancy.kind === 'member' ? tenancy.defaultRuntimeClass : undefined) ??
+    sources.defaultRuntimeClass;
+  return observed({
+    uid,
+    namespace,
+    name: object?.metadata.name ?? last?.detail.name ?? '',
+    agent,
+    ...(parsed?.kind === 'invalid' ? { invalid: parsed.problems.join('; ') } : {}),
+    tenancy,
+    runtimeClass: { name: runtimeClass, exists: sources.runtimeClassExists(runtimeClass) },
+    pods,
+    podOnItsWay: sources.podOnItsWay(uid),
+    history,
+    brokerAvailable: sources.brokerAvailable(),
+    traceparent: last?.traceparent ?? sources.newTraceparent(),
+  });
+}

@@ -1,0 +1,180 @@
+import { createHash } from 'node:crypto';
+import type { V1Container, V1PodSpec } from '@kubernetes/client-node';
+import type { Agent, AgentSpec } from '../../api/v1alpha1/agent.ts';
+import type { Plain } from '../../api/v1alpha1/common.ts';
+import { agentContainerName, annotations, labels, reservedPrefix } from '../../api/v1alpha1/names.ts';
+import type { KubernetesObject } from '../../kernel/object.ts';
+
+type PodSpec = Plain<V1PodSpec>;
+type Container = Plain<V1Container>;
+type EnvVar = NonNullable<Container['env']>[number];
+type VolumeMount = NonNullable<Container['volumeMounts']>[number];
+
+export type AgentPod = KubernetesObject & { readonly spec: PodSpec };
+
+/** Fields of an Agent's spec that steer OpenOS and not the pod: changing one never replaces the pod. */
+const steering = new Set<string>([
+  'operatingMode',
+  'recovery',
+  'startupDeadlineSeconds',
+  'lifecycle',
+  'events',
+  'networkPolicy',
+  'persistentVolumeClaimRetentionPolicy',
+]);
+
+/** First `length` hex digits of the SHA-256 of `text`. */
+function shortHash(text: string, length: number): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, length);
+}
+
+/** JSON with sorted keys, so that equal specs hash equal whatever order they were written in. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, part) => {
+    if (part === null || typeof part !== 'object' || Array.isArray(part)) return part;
+    return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
+
+/**
+ * Identifies what of the spec makes the pod. It is taken over what the user wrote, not over the pod we
+ * build, so that a new version of OpenOS never replaces a running pod by itself.
+ */
+export function specHash(spec: AgentSpec): string {
+  return shortHash(canonical(Object.fromEntries(Object.entries(spec).filter(([key]) => !steering.has(key)))), 16);
+}
+
+/** A name no other attempt ever had: `<agent>-<hash of the UID and the row that began the attempt>`. */
+export function podName(agent: string, uid: string, startSeq: number): string {
+  return `${agent}-${shortHash(`${uid}/${startSeq}`, 10)}`;
+}
+
+export type PodInputs = {
+  readonly agent: Agent;
+  readonly tenant: string;
+  readonly runtimeClassName: string;
+  readonly startSeq: number;
+  readonly traceparent: string;
+};
+
+/** The pod of one attempt: what the user asked for, restricted wherever the user was silent. */
+export function agentPod({ agent, tenant, runtimeClassName, startSeq, traceparent }: PodInputs): AgentPod {
+  const { metadata, spec } = agent;
+  const template = spec.template;
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: podName(metadata.name, metadata.uid, startSeq),
+      namespace: metadata.namespace,
+      labels: {
+        ...withoutReserved(template?.metadata?.labels),
+        'app.kubernetes.io/managed-by': 'openos',
+        [labels.agent]: metadata.name,
+        [labels.agentUid]: metadata.uid,
+        [labels.tenant]: tenant,
+      },
+      annotations: { ...withoutReserved(template?.metadata?.annotations), [annotations.traceparent]: traceparent },
+      ownerReferences: [
+        {
+          apiVersion: agent.apiVersion,
+          kind: agent.kind,
+          name: metadata.name,
+          uid: metadata.uid,
+          controller: true,
+          blockOwnerDeletion: false,
+        },
+      ],
+    },
+    spec: hardened(template?.spec === undefined ? shortForm(spec) : template.spec, runtimeClassName, traceparent),
+  };
+}
+
+function withoutReserved(entries: Readonly<Record<string, string>> | undefined): Record<string, string> {
+  return Object.fromEntries(Object.entries(entries ?? {}).filter(([key]) => !key.startsWith(reservedPrefix)));
+}
+
+/** The short form: one container named `agent`, and the pod-level fields beside it. */
+function shortForm(spec: AgentSpec): PodSpec {
+  const container = pick(spec, [
+    'image',
+    'command',
+    'args',
+    'env',
+    'envFrom',
+    'ports',
+    'resources',
+    'livenessProbe',
+    'readinessProbe',
+    'startupProbe',
+    'volumeMounts',
+    'workingDir',
+  ]);
+  const pod = pick(spec, [
+    'volumes',
+    'serviceAccountName',
+    'automountServiceAccountToken',
+    'imagePullSecrets',
+    'priorityClassName',
+    'nodeSelector',
+    'tolerations',
+    'affinity',
+    'topologySpreadConstraints',
+    'schedulerName',
+    'terminationGracePeriodSeconds',
+    'securityContext',
+  ]);
+  return { ...pod, containers: [{ name: agentContainerName, ...container }] };
+}
+
+function pick<T extends object, K extends keyof T>(from: T, keys: readonly K[]): { [P in K]?: NonNullable<T[P]> } {
+  return Object.fromEntries(keys.filter((key) => from[key] !== undefined).map((key) => [key, from[key]])) as {
+    [P in K]?: NonNullable<T[P]>;
+  };
+}
+
+/** Safe by default, field by field: what the user set stands (admission judges it), what is silent is restricted. */
+function hardened(spec: PodSpec, runtimeClassName: string, traceparent: string): PodSpec {
+  const tmp = 'openos-tmp';
+  const containers = spec.containers.map((container) => restricted(container, tmp, traceparent));
+  const initContainers = spec.initContainers?.map((container) => restricted(container, tmp, traceparent));
+  const usesTmp = [...containers, ...(initContainers ?? [])].some((c) => c.volumeMounts?.some((m) => m.name === tmp));
+  const volumes: NonNullable<PodSpec['volumes']> = [...(spec.volumes ?? []), ...(usesTmp ? [{ name: tmp, emptyDir: {} }] : [])];
+  return {
+    ...spec,
+    runtimeClassName,
+    restartPolicy: 'Always',
+    enableServiceLinks: spec.enableServiceLinks ?? false,
+    automountServiceAccountToken: spec.automountServiceAccountToken ?? false,
+    securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' }, ...spec.securityContext },
+    containers,
+    ...(initContainers === undefined ? {} : { initContainers }),
+    ...(volumes.length === 0 ? {} : { volumes }),
+  };
+}
+
+function restricted(container: Container, tmp: string, traceparent: string): Container {
+  const security = {
+    allowPrivilegeEscalation: false,
+    capabilities: { drop: ['ALL'] },
+    readOnlyRootFilesystem: true,
+    ...container.securityContext,
+  };
+  const mounts = container.volumeMounts ?? [];
+  const needsTmp = security.readOnlyRootFilesystem && !mounts.some((mount) => isTmp(mount));
+  return {
+    ...container,
+    securityContext: security,
+    env: withTrace(container.env ?? [], traceparent),
+    ...(needsTmp ? { volumeMounts: [...mounts, { name: tmp, mountPath: '/tmp' }] } : {}),
+  };
+}
+
+function isTmp(mount: VolumeMount): boolean {
+  return mount.mountPath.replace(/\/+$/, '') === '/tmp';
+}
+
+function withTrace(env: readonly EnvVar[], traceparent: string): readonly EnvVar[] {
+  if (env.some((variable) => variable.name === 'TRACEPARENT')) return env;
+  return [...env, { name: 'TRACEPARENT', value: traceparent }];
+}
