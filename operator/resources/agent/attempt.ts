@@ -68,7 +68,9 @@ export function attemptOf(observed: AgentObserved, now: number): Attempt {
     pod: observed.pods.find((pod) => pod.metadata?.name === name),
     notBefore,
     deadline:
-      start === undefined ? undefined : notBefore + (spec?.startupDeadlineSeconds ?? defaults.startupDeadlineSeconds) * 1000,
+      start === undefined
+        ? undefined
+        : notBefore + (spec?.startupDeadlineSeconds ?? defaults.startupDeadlineSeconds) * 1000,
     retryFailedAt: last?.to === 'Failed' ? retryAt(last, recoveryOf(spec)) : undefined,
   };
 }

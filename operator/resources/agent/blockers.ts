@@ -13,7 +13,12 @@ export type Blocker = {
 };
 
 /** Ordered: the first that applies is the one shown. */
-const checks: readonly ((observed: AgentObserved) => Blocker | undefined)[] = [invalidSpec, notSupported, noTenant, noRuntimeClass];
+const checks: readonly ((observed: AgentObserved) => Blocker | undefined)[] = [
+  invalidSpec,
+  notSupported,
+  noTenant,
+  noRuntimeClass,
+];
 
 /** What keeps this agent from starting, or undefined when nothing does. */
 export function blockerOf(observed: AgentObserved): Blocker | undefined {

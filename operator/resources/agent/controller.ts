@@ -83,7 +83,10 @@ type Refusal = { readonly reason: 'PodRejected' | 'NameConflict'; readonly messa
 function refusalOf(error: OperatorError, failed: Extract<Action, { kind: 'create' }>): Refusal | undefined {
   const { name } = failed.object.metadata;
   if (error.code === 'NameConflict') {
-    return { reason: 'NameConflict', message: `A pod named ${name} that is not this Agent's stands in its way; delete it or rename the Agent.` };
+    return {
+      reason: 'NameConflict',
+      message: `A pod named ${name} that is not this Agent's stands in its way; delete it or rename the Agent.`,
+    };
   }
   if (!(error instanceof ApiError) || (error.status !== 403 && error.status !== 422)) return undefined;
   return { reason: 'PodRejected', message: `The API server refuses the pod: ${error.serverMessage}` };

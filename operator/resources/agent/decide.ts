@@ -6,7 +6,14 @@ import { podResource } from '../builtin.ts';
 import { type Attempt, attemptOf } from './attempt.ts';
 import { type Blocker, blockerOf } from './blockers.ts';
 import { type AgentTransition, agentTransitions } from './events.ts';
-import { type AgentFacts, type AgentObserved, agentFacts, crashLoopProbationMs, podCondition, timeOf } from './facts.ts';
+import {
+  type AgentFacts,
+  type AgentObserved,
+  agentFacts,
+  crashLoopProbationMs,
+  podCondition,
+  timeOf,
+} from './facts.ts';
 import { lastRow } from './history.ts';
 import { startsAttempt, walk } from './machine.ts';
 import { agentPod } from './pod.ts';
@@ -66,12 +73,18 @@ function act(
 }
 
 /** Deletes every pod that is not this attempt's own, and creates that one when its time has come. */
-function podPlan(observed: AgentObserved, attempt: Attempt, blocker: Blocker | undefined, now: number): readonly Action[] {
+function podPlan(
+  observed: AgentObserved,
+  attempt: Attempt,
+  blocker: Blocker | undefined,
+  now: number,
+): readonly Action[] {
   const phase = lastRow(observed.history)?.to;
   const keep = observed.agent === undefined || phase === 'Failed' ? undefined : attempt.podName;
   const surplus = observed.pods.filter((pod) => pod.metadata?.name !== keep);
   const deletions = surplus.filter((pod) => pod.metadata?.deletionTimestamp === undefined).map(deletePod);
-  if (observed.pods.length > 0 || observed.podOnItsWay || blocker !== undefined || now < attempt.notBefore) return deletions;
+  if (observed.pods.length > 0 || observed.podOnItsWay || blocker !== undefined || now < attempt.notBefore)
+    return deletions;
   return [...deletions, ...createPod(observed, attempt)];
 }
 

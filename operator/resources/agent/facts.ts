@@ -2,8 +2,8 @@ import type { V1ContainerStatus, V1Pod, V1PodCondition } from '@kubernetes/clien
 import type { Agent } from '../../api/v1alpha1/agent.ts';
 import type { AgentReason } from '../../api/v1alpha1/reasons.ts';
 import type { Tenancy } from '../tenancy.ts';
-import type { AgentHistory } from './history.ts';
 import { attemptOf, recoveryOf } from './attempt.ts';
+import type { AgentHistory } from './history.ts';
 import { specHash } from './pod.ts';
 
 /** One frozen look at everything a decision about an Agent needs. */
@@ -92,7 +92,8 @@ export function agentFacts(observed: AgentObserved, admitted: boolean, now: numb
     podScheduled: podCondition(pod, 'PodScheduled')?.status === 'True',
     containerStarted: statuses.some(hasStarted),
     podReady,
-    readyLongEnough: attempt.reason !== 'CrashLoop' || (readySince !== undefined && now >= readySince + crashLoopProbationMs),
+    readyLongEnough:
+      attempt.reason !== 'CrashLoop' || (readySince !== undefined && now >= readySince + crashLoopProbationMs),
   };
 }
 
@@ -111,7 +112,9 @@ function podTrouble(pod: V1Pod | undefined, statuses: readonly V1ContainerStatus
 function waitingFor(pod: V1Pod | undefined, statuses: readonly V1ContainerStatus[]): AgentReason | undefined {
   const scheduled = podCondition(pod, 'PodScheduled');
   if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable') return 'Unschedulable';
-  const waiting = [...(pod?.status?.initContainerStatuses ?? []), ...statuses].map((s) => s.state?.waiting?.reason ?? '');
+  const waiting = [...(pod?.status?.initContainerStatuses ?? []), ...statuses].map(
+    (s) => s.state?.waiting?.reason ?? '',
+  );
   if (waiting.some((reason) => imagePullReasons.has(reason))) return 'ImagePullFailed';
   return undefined;
 }

@@ -1,8 +1,8 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { type Agent, parseAgent } from '../../api/v1alpha1/agent.ts';
 import type { StoredObject } from '../../kernel/object.ts';
-import { type Observation, observed } from '../../kernel/reconcile.ts';
 import { settled } from '../../kernel/outcome.ts';
+import { type Observation, observed } from '../../kernel/reconcile.ts';
 import { type TenancyPorts, tenancyOf } from '../tenancy.ts';
 import type { AgentObserved } from './facts.ts';
 import { type AgentHistory, lastRow } from './history.ts';

@@ -139,7 +139,10 @@ function hardened(spec: PodSpec, runtimeClassName: string, traceparent: string):
   const containers = spec.containers.map((container) => restricted(container, tmp, traceparent));
   const initContainers = spec.initContainers?.map((container) => restricted(container, tmp, traceparent));
   const usesTmp = [...containers, ...(initContainers ?? [])].some((c) => c.volumeMounts?.some((m) => m.name === tmp));
-  const volumes: NonNullable<PodSpec['volumes']> = [...(spec.volumes ?? []), ...(usesTmp ? [{ name: tmp, emptyDir: {} }] : [])];
+  const volumes: NonNullable<PodSpec['volumes']> = [
+    ...(spec.volumes ?? []),
+    ...(usesTmp ? [{ name: tmp, emptyDir: {} }] : []),
+  ];
   return {
     ...spec,
     runtimeClassName,

@@ -2,7 +2,13 @@ import type { Agent, AgentStatus } from '../../api/v1alpha1/agent.ts';
 import type { AgentPhase } from '../../api/v1alpha1/phases.ts';
 import type { AgentReason } from '../../api/v1alpha1/reasons.ts';
 import type { Action } from '../../kernel/action.ts';
-import { type ConditionFact, conditionsFrom, findCondition, type Progress, sameStatus } from '../../kernel/conditions.ts';
+import {
+  type ConditionFact,
+  conditionsFrom,
+  findCondition,
+  type Progress,
+  sameStatus,
+} from '../../kernel/conditions.ts';
 import { type Attempt, attemptOf } from './attempt.ts';
 import type { Blocker } from './blockers.ts';
 import { type AgentFacts, type AgentObserved, podCondition } from './facts.ts';
@@ -54,10 +60,15 @@ export function agentStatus(
     attempts: attempt.number,
     ...retryTime(observed, attempt, now),
     ...podFields(attempt),
-    conditions: conditionsFrom(conditions(observed, shown, blocker), progress(agent, shown, blocker, now), agent.status?.conditions ?? [], {
-      generation,
-      now,
-    }),
+    conditions: conditionsFrom(
+      conditions(observed, shown, blocker),
+      progress(agent, shown, blocker, now),
+      agent.status?.conditions ?? [],
+      {
+        generation,
+        now,
+      },
+    ),
   };
 }
 
@@ -67,7 +78,15 @@ function carried(observed: AgentObserved, agent: Agent): Partial<AgentStatus> {
   if (history.kind === 'unavailable') {
     const { createdAt, scheduledAt, startingAt, readyAt, startLatencyMilliseconds, lastFailureReason, consistency } =
       agent.status ?? {};
-    return defined({ createdAt, scheduledAt, startingAt, readyAt, startLatencyMilliseconds, lastFailureReason, consistency });
+    return defined({
+      createdAt,
+      scheduledAt,
+      startingAt,
+      readyAt,
+      startLatencyMilliseconds,
+      lastFailureReason,
+      consistency,
+    });
   }
   const { last, latestByPhase: rows } = history;
   if (last === undefined) return {};
@@ -137,7 +156,11 @@ function summary(observed: AgentObserved, agent: Agent, blocker: Blocker | undef
   if (history.kind === 'unavailable') return withoutRecord(agent);
   const { last } = history;
   if (last === undefined) {
-    return { phase: 'Pending', reason: blocker?.reason ?? 'PodNotReady', message: blocker?.message ?? 'About to be created.' };
+    return {
+      phase: 'Pending',
+      reason: blocker?.reason ?? 'PodNotReady',
+      message: blocker?.message ?? 'About to be created.',
+    };
   }
   if (blocker !== undefined && (blocker.onlyByUser || last.to !== 'Ready')) {
     return { phase: last.to, reason: blocker.reason, message: blocker.message };
@@ -156,7 +179,8 @@ function summary(observed: AgentObserved, agent: Agent, blocker: Blocker | undef
 function withoutRecord({ status }: Agent): Shown {
   const message = 'The database cannot be reached; nothing new is started until it is back.';
   if (status?.phase === undefined) return { phase: 'Pending', reason: 'DatabaseUnavailable', message };
-  if (status.phase === 'Ready') return { phase: 'Ready', reason: 'AgentReady', message: status.message ?? 'The agent runs.' };
+  if (status.phase === 'Ready')
+    return { phase: 'Ready', reason: 'AgentReady', message: status.message ?? 'The agent runs.' };
   return { phase: status.phase, reason: 'DatabaseUnavailable', message };
 }
 
@@ -167,9 +191,13 @@ function explanation(observed: AgentObserved, last: AgentRow, facts: AgentFacts)
     return { reason: last.reason as AgentReason, message };
   }
   if (last.to === 'Recovering' && last.reason !== 'Retrying') {
-    return { reason: last.reason as AgentReason, message: `The last pod did not work out; try ${last.attempt} is next.` };
+    return {
+      reason: last.reason as AgentReason,
+      message: `The last pod did not work out; try ${last.attempt} is next.`,
+    };
   }
-  if (facts.waitingFor !== undefined) return { reason: facts.waitingFor, message: waitingMessage(observed, facts.waitingFor) };
+  if (facts.waitingFor !== undefined)
+    return { reason: facts.waitingFor, message: waitingMessage(observed, facts.waitingFor) };
   return { reason: 'PodNotReady', message: phaseMessages[last.to] ?? 'The pod is not Ready.' };
 }
 
@@ -239,12 +267,7 @@ function eventsPublished(observed: AgentObserved): ConditionFact {
   return { type, status: 'Unknown', reason: 'Publishing', message: 'The newest event is on its way.' };
 }
 
-function stalledReason(
-  agent: Agent,
-  shown: Shown,
-  blocker: Blocker | undefined,
-  now: number,
-): AgentReason | undefined {
+function stalledReason(agent: Agent, shown: Shown, blocker: Blocker | undefined, now: number): AgentReason | undefined {
   if (blocker?.onlyByUser === true) return blocker.reason;
   if (shown.phase === 'Failed') return 'RetriesExhausted';
   if (blocker?.condition === undefined) return undefined;
@@ -254,7 +277,12 @@ function stalledReason(
 }
 
 /** What a create that the API server refused shows: the server's own words, Reconciling first and Stalled after a minute. */
-export function refusedStatus(agent: Agent, reason: 'PodRejected' | 'NameConflict', message: string, now: number): AgentStatus {
+export function refusedStatus(
+  agent: Agent,
+  reason: 'PodRejected' | 'NameConflict',
+  message: string,
+  now: number,
+): AgentStatus {
   const prior: Partial<AgentStatus> = agent.status ?? {};
   const phase = prior.phase ?? 'Created';
   const blocker: Blocker = { reason, message, condition: 'PodScheduled', onlyByUser: false };
@@ -272,11 +300,17 @@ export function refusedStatus(agent: Agent, reason: 'PodRejected' | 'NameConflic
     reason,
     message,
     observedGeneration: generation,
-    conditions: conditionsFrom(facts, progress(agent, shown, blocker, now), prior.conditions ?? [], { generation, now }),
+    conditions: conditionsFrom(facts, progress(agent, shown, blocker, now), prior.conditions ?? [], {
+      generation,
+      now,
+    }),
   };
 }
 
-export type StatusWrite = { readonly kind: 'now' } | { readonly kind: 'never' } | { readonly kind: 'later'; readonly at: number };
+export type StatusWrite =
+  | { readonly kind: 'now' }
+  | { readonly kind: 'never' }
+  | { readonly kind: 'later'; readonly at: number };
 
 /**
  * When to write. At rest and on anything alarming: now. On the way up: once when the pod is there, and

@@ -8,7 +8,14 @@ import { addFinalizer, removeFinalizer } from '../../kernel/finalizer.ts';
 import type { ObjectRef, StoredObject } from '../../kernel/object.ts';
 import { type Outcome, requeue, settled } from '../../kernel/outcome.ts';
 import { tenantResource } from '../own.ts';
-import { createNamespace, judge, labelNamespace, type ObservedNamespace, releaseNamespace, type Verdict } from './namespace.ts';
+import {
+  createNamespace,
+  judge,
+  labelNamespace,
+  type ObservedNamespace,
+  releaseNamespace,
+  type Verdict,
+} from './namespace.ts';
 import { type Problem, tenantStatus } from './status.ts';
 
 export type TenantObserved = {
@@ -20,7 +27,12 @@ export type TenantObserved = {
   readonly namespaces: readonly ObservedNamespace[];
   /** Namespaces the status holds, the spec no longer names, and that still exist. */
   readonly released: readonly string[];
-  readonly agents: { readonly total: number; readonly ready: number; readonly failed: number; readonly suspended: number };
+  readonly agents: {
+    readonly total: number;
+    readonly ready: number;
+    readonly failed: number;
+    readonly suspended: number;
+  };
 };
 
 /** A Tenant records nothing in this version: its events come with its quota. */
@@ -41,7 +53,10 @@ export function decide(observed: TenantObserved, now: number): TenantDecision {
   // Alone in its pass: the patch moves the resourceVersion on, and a status carrying the observed one would conflict.
   const guard = addFinalizer(refOf(tenant), stored(tenant), finalizers.tenantProtection);
   if (guard.length > 0) return { transitions: [], plan: guard, outcome: settled };
-  const verdicts = observed.namespaces.map((namespace) => ({ name: namespace.name, verdict: judge(tenant, namespace) }));
+  const verdicts = observed.namespaces.map((namespace) => ({
+    name: namespace.name,
+    verdict: judge(tenant, namespace),
+  }));
   const plan = [
     ...verdicts.flatMap(({ name, verdict }) => converge(tenant, name, verdict)),
     ...observed.released.map(releaseNamespace),
@@ -72,7 +87,9 @@ function namespaceProblem(verdicts: readonly Judged[]): Problem | undefined {
     const { reason, message } = refused;
     return { reason, message, patienceMs: reason === 'NamespaceTerminating' ? Number.POSITIVE_INFINITY : 60_000 };
   }
-  const waiting = verdicts.filter(({ verdict }) => verdict.kind === 'missing' || (verdict.kind === 'ours' && !verdict.labelled));
+  const waiting = verdicts.filter(
+    ({ verdict }) => verdict.kind === 'missing' || (verdict.kind === 'ours' && !verdict.labelled),
+  );
   if (waiting.length === 0) return undefined;
   const message = `Setting up ${waiting.map(({ name }) => name).join(', ')}.`;
   return { reason: 'NamespacesNotReady', message, patienceMs: Number.POSITIVE_INFINITY };
@@ -98,7 +115,10 @@ function terminate(observed: TenantObserved, tenant: Tenant, now: number): Tenan
   const waiting = observed.agents.total > 0 && now - since < protectionMs;
   if (waiting) {
     const message = `Waiting up to ${protectionMs / 1000} s for ${observed.agents.total} agents to be deleted.`;
-    const verdicts = observed.namespaces.map((namespace) => ({ name: namespace.name, verdict: judge(tenant, namespace) }));
+    const verdicts = observed.namespaces.map((namespace) => ({
+      name: namespace.name,
+      verdict: judge(tenant, namespace),
+    }));
     const problem: Problem = { reason: 'Terminating', message, patienceMs: Number.POSITIVE_INFINITY };
     return { ...finish(observed, tenant, [], verdicts, problem, now), outcome: requeue(deletionRecheckMs) };
   }

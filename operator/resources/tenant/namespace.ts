@@ -1,6 +1,6 @@
 import { annotations, labels } from '../../api/v1alpha1/names.ts';
-import type { Tenant } from '../../api/v1alpha1/tenant.ts';
 import type { TenantReason } from '../../api/v1alpha1/reasons.ts';
+import type { Tenant } from '../../api/v1alpha1/tenant.ts';
 import type { Action } from '../../kernel/action.ts';
 import type { KubernetesObject, StoredObject } from '../../kernel/object.ts';
 import { namespaceResource } from '../builtin.ts';

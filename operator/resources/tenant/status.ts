@@ -1,5 +1,5 @@
-import type { Tenant, TenantStatus } from '../../api/v1alpha1/tenant.ts';
 import type { TenantReason } from '../../api/v1alpha1/reasons.ts';
+import type { Tenant, TenantStatus } from '../../api/v1alpha1/tenant.ts';
 import { conditionsFrom, findCondition, type Progress } from '../../kernel/conditions.ts';
 import type { TenantObserved } from './decide.ts';
 import type { Verdict } from './namespace.ts';
