@@ -7,9 +7,11 @@
 control_plane_name=openos # kwokctl's name; ours is the folder
 
 # control_plane_config DIR API_PORT NAMES [OPTION…]: prints kwokctl's configuration.
-# Everything listens on 127.0.0.1; etcd has no authentication and must never be
-# reachable from pods. NAMES go into the certificate; each OPTION is one more argument
-# of a component: "COMPONENT KEY VALUE", with " true" after it to replace an argument.
+# Everything listens on 127.0.0.1: etcd has no authentication and must never be
+# reachable from pods. No leader election and no throttling of the controller manager:
+# those two alone took longer than all the rest. NAMES go into the certificate; each
+# OPTION is one more argument of a component: "COMPONENT KEY VALUE", with " true" after
+# it to replace an argument.
 control_plane_config() {
   local dir=$1 api_port=$2 names=$3
   shift 3
@@ -49,7 +51,13 @@ $(extra_arguments kube-apiserver "$@")
 - name: kube-controller-manager
   extraArgs:
   - {key: use-service-account-credentials, value: "true"}
+  - {key: leader-elect, value: "false"}
+  - {key: kube-api-qps, value: "200"}
+  - {key: kube-api-burst, value: "400"}
 $(extra_arguments kube-controller-manager "$@")
+- name: kube-scheduler
+  extraArgs:
+  - {key: leader-elect, value: "false"}
 EOF
 }
 

@@ -4,18 +4,17 @@ set -euo pipefail
 
 usage() {
   cat <<'EOF'
-usage: node-images.sh
+usage: node-images.sh [NAME…]
 
-Packs pause, CoreDNS, kube-network-policies, local-path-provisioner and busybox as
-openos.dev/local/NAME:local into image archives in the cache, unless they are there
-already, and prints the archives' paths.
+Packs the images NAME (default: all of pause, coredns, kube-network-policies,
+local-path-provisioner and busybox) as openos.dev/local/NAME:local into archives in
+the cache, unless they are there already, and prints the archives' paths.
 EOF
 }
 
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 [[ ${1:-} != -h && ${1:-} != --help ]] || { usage; exit 0; }
-(($# == 0)) || { usage >&2; exit 2; }
 
 images=$cache/images
 
@@ -45,7 +44,13 @@ pack() {
 mkdir -p "$images"
 exec {lock}>"$images/.lock"
 flock -w 120 "$lock" || die "another node-images.sh has been busy for two minutes"
-for tool in pause coredns kube-network-policies local-path-provisioner; do
-  pack "$tool" "$bin/$tool" "$(<"$bin/.stamps/$tool")"
+(($# > 0)) || set -- pause coredns kube-network-policies local-path-provisioner busybox
+for image; do
+  case $image in
+    busybox) pack busybox /bin/busybox "$(sha256sum /bin/busybox)" ;;
+    pause | coredns | kube-network-policies | local-path-provisioner)
+      "$toolchain/get.sh" "$image" >/dev/null
+      pack "$image" "$bin/$image" "$(<"$bin/.stamps/$image")" ;;
+    *) die "no image \"$image\"; see node-images.sh --help" ;;
+  esac
 done
-pack busybox /bin/busybox "$(sha256sum /bin/busybox)"
