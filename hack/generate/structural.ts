@@ -95,7 +95,7 @@ function rewrite(source: JsonObject, path: string, options: RewriteOptions): Jso
     if (key === 'additionalProperties') return [additionalProperties(value, schema, path, options)];
     throw refusal(key, path);
   });
-  const result = integerFormat(patternBesideFormat(Object.fromEntries(entries) as JsonObject));
+  const result = requiredWithoutDefault(integerFormat(patternBesideFormat(Object.fromEntries(entries) as JsonObject)));
   check(result, path, options);
   return result;
 }
@@ -170,6 +170,17 @@ function patternBesideFormat(schema: JsonObject): JsonObject {
   if (schema.format === undefined) return schema;
   const { pattern: _, ...rest } = schema;
   return rest;
+}
+
+/** What has a default is never missing when it is read, and need not be written. */
+function requiredWithoutDefault(schema: JsonObject): JsonObject {
+  const { properties, required, ...rest } = schema;
+  if (!isObject(properties) || required === undefined) return schema;
+  const needed = strings(required).filter((name) => {
+    const property = properties[name];
+    return !isObject(property) || property.default === undefined;
+  });
+  return { ...rest, properties, ...(needed.length > 0 && { required: needed }) };
 }
 
 function check(schema: JsonObject, path: string, options: RewriteOptions): void {
