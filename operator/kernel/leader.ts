@@ -192,7 +192,9 @@ export class LeaderElector {
 
   #expiresInMs(): number {
     if (this.#seen === undefined) return 0;
-    return this.#seen.at + this.#timings.leaseMs - this.#options.clock.monotonic();
+    const { leaseDurationSeconds } = this.#seen.lease.spec ?? {};
+    const leaseMs = leaseDurationSeconds === undefined ? this.#timings.leaseMs : leaseDurationSeconds * 1000;
+    return this.#seen.at + leaseMs - this.#options.clock.monotonic();
   }
 
   // Candidates look at random within the interval, and exactly when the Lease runs out.
@@ -209,7 +211,7 @@ export class LeaderElector {
     const transitions = before?.leaseTransitions ?? 0;
     return {
       holderIdentity: identity,
-      leaseDurationSeconds: Math.max(1, Math.round(this.#timings.leaseMs / 1000)),
+      leaseDurationSeconds: Math.ceil(this.#timings.leaseMs / 1000),
       acquireTime: (isOurs ? before.acquireTime : undefined) ?? now,
       renewTime: now,
       leaseTransitions: isOurs || before === undefined ? transitions : transitions + 1,

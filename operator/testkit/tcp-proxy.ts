@@ -1,0 +1,90 @@
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+/** A TCP proxy on 127.0.0.1 that breaks connections in the ways networks do. */
+export class TcpProxy {
+  readonly #server: Server;
+  readonly #pairs = new Set<readonly [client: Socket, upstream: Socket]>();
+  #frozen = false;
+  #refusing = false;
+
+  /** Forwards to `port` on `host`. */
+  constructor(port: number, host = '127.0.0.1') {
+    this.#server = createServer((client) => this.#forward(client, connect(port, host)));
+  }
+
+  async start(): Promise<this> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#server.listen(0, '127.0.0.1', resolve);
+    await promise;
+    return this;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get connections(): number {
+    return this.#pairs.size;
+  }
+
+  /** Breaks every connection with a reset. */
+  reset(): void {
+    for (const [client, upstream] of this.#pairs) {
+      client.resetAndDestroy();
+      upstream.destroy();
+    }
+  }
+
+  /** While on: new connections are closed at once, as with a server that is down. */
+  set refusing(on: boolean) {
+    this.#refusing = on;
+    if (on) this.reset();
+  }
+
+  /** While on: connections stay open and nothing passes, as with a cable pulled. */
+  set frozen(on: boolean) {
+    this.#frozen = on;
+    for (const [client, upstream] of this.#pairs) {
+      if (on) client.pause();
+      else client.resume();
+      if (on) upstream.pause();
+      else upstream.resume();
+    }
+  }
+
+  async close(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#server.close(() => resolve());
+    for (const [client, upstream] of this.#pairs) {
+      client.destroy();
+      upstream.destroy();
+    }
+    await promise;
+  }
+
+  #forward(client: Socket, upstream: Socket): void {
+    if (this.#refusing) {
+      client.resetAndDestroy();
+      upstream.destroy();
+      return;
+    }
+    const pair = [client, upstream] as const;
+    this.#pairs.add(pair);
+    const end = () => {
+      this.#pairs.delete(pair);
+      client.destroy();
+      upstream.destroy();
+    };
+    for (const socket of pair) {
+      socket.on('error', end);
+      socket.on('close', end);
+      if (this.#frozen) socket.pause();
+    }
+    client.on('data', (data) => upstream.write(data));
+    upstream.on('data', (data) => client.write(data));
+    if (this.#frozen) {
+      client.pause();
+      upstream.pause();
+    }
+  }
+}
