@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables shared with build.sh
 # The two ways to build an image. Sourced by build.sh; both read the same Dockerfile.
 # Each has BUILDER_build NAME and BUILDER_save NAME FILE. choose_builder sets `builder`
 # and `base_id`, what the images' foundations are made of.
