@@ -1,0 +1,88 @@
+import { sql } from 'kysely';
+import type { Logger } from 'pino';
+import type { OperatorError } from '../kernel/errors.ts';
+import { openPool } from './pool.ts';
+import type { Db } from './tables/index.ts';
+
+export { classifyDatabaseError, StoreErrorCode } from './errors.ts';
+export { migrate, schemaIsCurrent } from './migrate.ts';
+export type { Db, Trx } from './tables/index.ts';
+
+export type DatabaseOptions = {
+  /** postgres://user:password@host:port/database; TLS by `sslmode`. */
+  readonly url: string;
+  /** Connections at most. */
+  readonly poolSize: number;
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string;
+  readonly log: Logger;
+  /** A statement that takes longer ends with DatabaseUnavailable. Milliseconds, at most and by default 5,000. */
+  readonly statementTimeoutMs?: number;
+  /** How long to wait for a connection, of the server or of the pool. Milliseconds, 3,000 by default. */
+  readonly connectTimeoutMs?: number;
+};
+
+/** The open database. Nothing connects before the first statement. */
+export type Database = {
+  /** What the repositories take as their first parameter. */
+  readonly db: Db;
+  /** False from the first round trip that failed for want of a server until the next one that succeeded. */
+  readonly available: boolean;
+  /** Calls back on every change of `available`. Returns the function that ends it. */
+  onAvailability(listener: (available: boolean) => void): () => void;
+  /** One round trip. @throws OperatorError DatabaseUnavailable, DatabaseAuthFailed */
+  ping(): Promise<void>;
+  /** Ends the pool; statements under way finish first. */
+  close(): Promise<void>;
+};
+
+const maxStatementTimeoutMs = 5_000;
+const probeIntervalMs = 500;
+
+/** Opens a pool; never throws for a server that is away. Whoever opens it closes it. */
+export function openDatabase(options: DatabaseOptions): Database {
+  const listeners = new Set<(available: boolean) => void>();
+  let available = true;
+  let closed = false;
+  let probe: NodeJS.Timeout | undefined;
+
+  const observe = (failure: OperatorError | undefined): void => {
+    const now = failure === undefined;
+    if (now === available || closed) return;
+    available = now;
+    if (failure) options.log.warn({ code: failure.code }, failure.message);
+    if (!failure) options.log.info('Postgres is available');
+    // While it is away nobody may have a reason to ask, so we do: the return must be noticed.
+    if (failure) probe = setInterval(() => void ping().catch(() => undefined), probeIntervalMs);
+    if (!failure) clearInterval(probe);
+    for (const listener of listeners) listener(available);
+  };
+
+  const db = openPool({
+    ...options,
+    connectTimeoutMs: options.connectTimeoutMs ?? 3_000,
+    statementTimeoutMs: Math.min(options.statementTimeoutMs ?? maxStatementTimeoutMs, maxStatementTimeoutMs),
+    observe,
+  });
+
+  async function ping(): Promise<void> {
+    await sql`select 1`.execute(db);
+  }
+
+  return {
+    db,
+    get available() {
+      return available;
+    },
+    onAvailability(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    ping,
+    async close() {
+      closed = true;
+      clearInterval(probe);
+      await db.destroy();
+    },
+  };
+}

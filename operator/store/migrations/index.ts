@@ -1,0 +1,10 @@
+import type { Migration } from 'kysely/migration';
+import * as initial from './0001-initial.ts';
+
+/**
+ * Every migration by name, in order. Forward-only: there is no `down`, and a released one never changes.
+ * A record and not a folder scan, so that it survives bundling.
+ */
+export const migrations: Readonly<Record<string, Migration>> = {
+  '0001-initial': initial,
+};

@@ -1,0 +1,175 @@
+import { sql } from 'kysely';
+import type { Db } from '../tables/index.ts';
+
+/** An event leased to one publisher. */
+export type ClaimedEvent = {
+  readonly eventId: string;
+  readonly pos: number;
+  readonly kind: string;
+  readonly aggregateId: string;
+  readonly seq: number;
+  readonly eventType: string;
+  readonly schemaVersion: string;
+  readonly subject: string;
+  readonly envelope: string;
+  readonly occurredAt: Date;
+  readonly traceContext: string | null;
+  readonly attempts: number;
+};
+
+export type Claim = {
+  /** Who claims; unique per process. */
+  readonly owner: string;
+  readonly leaseMs: number;
+  /** Aggregates at most. */
+  readonly heads: number;
+  /** Consecutive events of one aggregate at most, to be published one after the other. */
+  readonly runLength: number;
+  /** Rows below this position are not looked at; 0 looks at all. */
+  readonly lowerBound: number;
+};
+
+/**
+ * Leases the head of each aggregate that has something to publish, and the events that follow it
+ * without a gap. A head is Pending, due, not leased, and has no earlier event that is still open:
+ * so an aggregate is never in two hands, whatever the number of publishers.
+ * Ordered by aggregate and sequence.
+ * @throws OperatorError DatabaseUnavailable, DatabaseContention
+ */
+export async function claimHeads(db: Db, claim: Claim): Promise<readonly ClaimedEvent[]> {
+  const { rows } = await sql<ClaimedEvent>`/*claim_heads*/
+    with head as materialized (
+      select o.aggregate_id, o.aggregate_seq from outbox o
+      where o.state = 'Pending' and o.pos >= ${claim.lowerBound}::bigint
+        and (o.lease_until is null or o.lease_until < now())
+        and (o.next_attempt_at is null or o.next_attempt_at <= now())
+        and not exists (
+          select 1 from outbox e
+          where e.aggregate_id = o.aggregate_id and e.aggregate_seq < o.aggregate_seq
+            and e.state in ('Pending', 'DeadLettered'))
+      order by o.pos limit ${claim.heads}::integer
+      for update of o skip locked
+    ), run as (
+      select member.event_id from head cross join lateral (
+        select s.event_id, s.aggregate_seq - row_number() over (order by s.aggregate_seq) as offset_from_head
+        from (
+          select event_id, aggregate_seq from outbox
+          where aggregate_id = head.aggregate_id and aggregate_seq >= head.aggregate_seq and state = 'Pending'
+          order by aggregate_seq limit ${claim.runLength}::integer
+        ) s
+      ) member where member.offset_from_head = head.aggregate_seq - 1
+    ), leased as (
+      update outbox o set lease_owner = ${claim.owner}, lease_until = now() + ${claim.leaseMs}::integer * interval '1 millisecond'
+      from run where o.event_id = run.event_id and o.state = 'Pending'
+      returning o.*
+    )
+    select event_id as "eventId", pos, aggregate_kind as kind, aggregate_id as "aggregateId", aggregate_seq as seq,
+      event_type as "eventType", schema_version as "schemaVersion", subject, envelope, occurred_at as "occurredAt",
+      trace_context as "traceContext", attempts
+    from leased order by aggregate_id, aggregate_seq`.execute(db);
+  return rows;
+}
+
+/** The broker's answer for one event. */
+export type PublishedMark = {
+  readonly eventId: string;
+  /** `created` of the stream that took it. */
+  readonly streamCreated: string;
+  readonly streamSeq: number;
+};
+
+/**
+ * Marks events as Published, in one statement. The broker has them, so this holds whoever has the lease
+ * by now. Returns how many were still open.
+ * @throws OperatorError DatabaseUnavailable, DatabaseContention
+ */
+export async function markPublished(db: Db, marks: readonly PublishedMark[]): Promise<number> {
+  if (marks.length === 0) return 0;
+  const { rows } = await sql<{ marked: number }>`/*mark_published*/
+    with mark as (
+      select * from unnest(${marks.map((mark) => mark.eventId)}::uuid[], ${marks.map((mark) => mark.streamCreated)}::text[],
+        ${marks.map((mark) => mark.streamSeq)}::bigint[]) as m(event_id, stream_created, stream_seq)
+    ), marked as (
+      update outbox o set state = 'Published', published_at = clock_timestamp(), stream_created = mark.stream_created,
+        stream_seq = mark.stream_seq, lease_owner = null, lease_until = null, next_attempt_at = null, last_error = null
+      from mark where o.event_id = mark.event_id and o.state in ('Pending', 'DeadLettered')
+      returning 1
+    )
+    select count(*)::integer as marked from marked`.execute(db);
+  return rows[0]?.marked ?? 0;
+}
+
+/** An event the broker refused. */
+export type Refusal = {
+  readonly eventId: string;
+  readonly owner: string;
+  readonly error: string;
+};
+
+/**
+ * Counts one attempt and gives the lease back; the event is due again after `retryAfterMs`.
+ * Returns false when the lease had passed to another publisher, who counts for itself.
+ * @throws OperatorError DatabaseUnavailable
+ */
+export async function markAttemptFailed(db: Db, refusal: Refusal, retryAfterMs: number): Promise<boolean> {
+  const result = await sql`/*mark_attempt_failed*/
+    update outbox set attempts = attempts + 1, last_error = ${refusal.error}, lease_owner = null, lease_until = null,
+      next_attempt_at = now() + ${retryAfterMs}::integer * interval '1 millisecond'
+    where event_id = ${refusal.eventId} and state = 'Pending' and lease_owner = ${refusal.owner}`.execute(db);
+  return result.numAffectedRows === 1n;
+}
+
+/**
+ * Parks an event after its last attempt: it blocks its own aggregate, and nobody else, until it is
+ * requeued or skipped. Returns false when the lease had passed to another publisher.
+ * @throws OperatorError DatabaseUnavailable
+ */
+export async function deadLetter(db: Db, refusal: Refusal): Promise<boolean> {
+  const result = await sql`/*dead_letter*/
+    update outbox set state = 'DeadLettered', attempts = attempts + 1, last_error = ${refusal.error},
+      lease_owner = null, lease_until = null, next_attempt_at = null
+    where event_id = ${refusal.eventId} and state = 'Pending' and lease_owner = ${refusal.owner}`.execute(db);
+  return result.numAffectedRows === 1n;
+}
+
+/**
+ * Gives leases of `owner` back, so that nobody waits for them to expire; of the given events only, or
+ * of all when none are given.
+ * @throws OperatorError DatabaseUnavailable, DatabaseContention
+ */
+export async function releaseLeases(db: Db, owner: string, eventIds?: readonly string[]): Promise<void> {
+  if (eventIds?.length === 0) return;
+  await sql`update outbox set lease_owner = null, lease_until = null
+    where state = 'Pending' and lease_owner = ${owner}
+      and (${eventIds === undefined}::boolean or event_id = any(${eventIds ?? []}::uuid[]))`.execute(db);
+}
+
+export type OutboxStats = {
+  readonly pending: number;
+  readonly deadLettered: number;
+  /** Age of the oldest pending event, by its commit's clock; 0 when there is none. */
+  readonly oldestPendingMs: number;
+};
+
+/** Backlog and dead letters. Reads the open rows only. @throws OperatorError DatabaseUnavailable */
+export async function outboxStats(db: Db): Promise<OutboxStats> {
+  const { rows } = await sql<OutboxStats>`/*outbox_stats*/
+    select count(*) filter (where state = 'Pending')::integer as pending,
+      count(*) filter (where state = 'DeadLettered')::integer as "deadLettered",
+      coalesce(extract(epoch from clock_timestamp() - min(created_at) filter (where state = 'Pending')) * 1000, 0)::float8 as "oldestPendingMs"
+    from outbox where state in ('Pending', 'DeadLettered')`.execute(db);
+  return rows[0] ?? { pending: 0, deadLettered: 0, oldestPendingMs: 0 };
+}
+
+/**
+ * The greatest stream sequence ever noted, 0 when there is none: a stream that must be created again
+ * starts above it, so that a number never stands for two messages. Reads the table; asked rarely.
+ * @throws OperatorError DatabaseUnavailable
+ */
+export async function greatestStreamSeq(db: Db): Promise<number> {
+  const row = await db
+    .selectFrom('outbox')
+    .select((eb) => eb.fn.max('stream_seq').as('greatest'))
+    .executeTakeFirst();
+  return row?.greatest ?? 0;
+}
