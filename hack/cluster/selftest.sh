@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests these scripts on clusters of their own; see README.md in this folder.
-set -euo pipefail
+set -Eeuo pipefail
 
 usage() {
   cat <<'EOF'
@@ -131,8 +131,9 @@ EOF
 
 in_client() { kubectl exec client -- "$@"; }
 field() { kubectl get "$1" -o jsonpath="$2"; }
-fetch() { in_client wget -q -T 3 -O - "http://$1:8080/"; }
-resolve() { in_client timeout 5 nslookup "$1" "$(field -nkube-system\ service/kube-dns '{.spec.clusterIP}')"; }
+# nc, because the static busybox crashes where wget looks up addresses
+fetch() { in_client sh -c "printf 'GET / HTTP/1.0\r\n\r\n' | timeout 5 nc -w 3 $1 8080 | grep 'hello from web'"; }
+resolve() { in_client timeout 5 nslookup "$1"; }
 from_host() { curl --silent --fail --max-time 5 --noproxy '*' "http://$1:8080/"; }
 is_bound() { [[ $(field pvc/data '{.status.phase}') == Bound ]]; }
 
@@ -140,14 +141,14 @@ is_bound() { [[ $(field pvc/data '{.status.phase}') == Bound ]]; }
 traces() {
   ip -br link | awk '{print "link", $1}' | sort
   ip -4 route | sed 's/^/route /'
-  ip netns list 2>/dev/null | sed 's/^/netns /'
+  ip netns list | sed 's/^/netns /'
   awk '{print "mount", $5}' /proc/self/mountinfo | sort
   find /sys/fs/cgroup -maxdepth 3 -type d \( -name "openos-$1" -o -path "*/openos-$1/*" \) | sed 's/^/cgroup /'
-  iptables-save 2>/dev/null | grep -v '^#' | sed 's/\[[0-9:]*\]//;s/^/iptables /'
+  iptables-save | sed '/^#/d;s/\[[0-9:]*\]//;s/^/iptables /'
   processes_of "$state_root/$1" | sed 's/^/process /'
-  find "$state_root/$1" -maxdepth 0 2>/dev/null | sed 's/^/state /'
-  find /var/log /var/lib -maxdepth 2 \( -name pods -o -name containers -o -name kubelet -o -name cni \) | sed 's/^/file /'
-}
+  find "$state_root" -mindepth 1 -maxdepth 1 -name "$1" | sed 's/^/state /'
+  find /var/log /var/lib -maxdepth 1 \( -name pods -o -path /var/log/containers -o -name kubelet -o -name cni \) -printf 'file %p\n'
+} 2>/dev/null
 
 test_pods() {
   check "the busybox image is loaded" "$hack_cluster/load-image.sh" "$("$hack_cluster/node-images.sh" busybox)"
@@ -269,6 +270,7 @@ esac
 unset CLUSTER_NAME CLUSTER_INDEX
 work=$(mktemp -d)
 trap clean_up EXIT
+trap 'say "FAIL  line $LINENO: $BASH_COMMAND"' ERR
 began_all=$(now)
 [[ ${1:-all} == cluster ]] || { tested_light=yes; test_light; }
 [[ ${1:-all} == light ]] || test_cluster

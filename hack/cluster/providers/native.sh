@@ -54,13 +54,16 @@ native_load() {
 
 native_down() {
   native_describe
-  local pid
+  local pid child
   if pid=$(outer); then
-    kill -9 "$(inner)" "$pid" 2>/dev/null || true
+    child=$(inner) || child=''
+    [[ -z $child ]] || nsenter --target "$child" --net sysctl -qw net.ipv4.tcp_orphan_retries=1 net.ipv4.tcp_fin_timeout=1 2>/dev/null || true
+    kill -9 ${child:+"$child"} "$pid" 2>/dev/null || true
   fi
   # one that was started just before its starter was killed has no pid on record
   for pid in $(starters); do kill -9 "$pid" 2>/dev/null || true; done
   wait_for 10 has_ended || die "processes of $name do not end: $(processes_of "$dir" | tr '\n' ' ')"
+  remove_device
   remove_cgroups
   rm -rf "$dir"
 }
@@ -73,10 +76,13 @@ starters() {
   done
 }
 
-# has_ended: the device and its routes go with the namespaces, a moment after the
-# processes. One of this name that belongs to another cluster does not count.
-has_ended() {
-  [[ -z $(processes_of "$dir") && $(cat "/sys/class/net/$device/ifalias" 2>/dev/null) != "$name" ]]
+has_ended() { [[ -z $(processes_of "$dir") ]]; }
+
+# remove_device: the kernel keeps a network namespace, and with it our end of the cable,
+# until the last connection its dead processes left open has timed out. Removing our
+# end removes both, and the routes. One of another cluster is left alone.
+remove_device() {
+  [[ $(cat "/sys/class/net/$device/ifalias" 2>/dev/null) != "$name" ]] || ip link delete "$device"
 }
 
 # A pod's processes may take a moment to leave theirs.
