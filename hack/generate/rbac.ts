@@ -1,4 +1,4 @@
-import type { PolicyRule } from '../../operator/permissions.ts';
+import type { PolicyRule } from '../../operator/kernel/rbac.ts';
 import { GenerateError } from './json.ts';
 
 /** What the operator must never be granted, and why. `resources` left out: any. */

@@ -16,15 +16,25 @@ export type RewriteOptions = {
 
 /** The structural schema of a zod schema; `path` names it in errors. Throws GenerateError. */
 export function structuralSchema(schema: z.ZodType, path: string, options: RewriteOptions): JsonObject {
+  const refined = new Map<string, boolean>();
   const json = z.toJSONSchema(schema, {
     target: 'openapi-3.0',
     io: 'input',
     reused: 'inline',
     cycles: 'throw',
     unrepresentable: 'throw',
-    override: (context) =>
-      refuseSilentLoss(context.zodSchema, context.jsonSchema as JsonObject, zodPath(path, context.path)),
+    override: ({ zodSchema, jsonSchema, path: steps }) => {
+      const here = zodPath(path, steps);
+      refuseSilentLoss(zodSchema, here);
+      // Called from the inside out for each layer at a path (`.refine()`, then `.meta()`): only the last has all.
+      const hasTwin = jsonSchema['x-kubernetes-validations'] !== undefined;
+      refined.set(here, !hasTwin && (refined.get(here) === true || isRefined(zodSchema)));
+    },
   });
+  for (const [here, isLost] of refined) {
+    if (isLost)
+      throw new GenerateError('SilentLoss', here, 'a refinement is lost in the CRD; write a CEL rule beside it');
+  }
   return rewrite(json as JsonObject, path, options);
 }
 
@@ -32,17 +42,17 @@ function zodPath(root: string, steps: readonly (string | number)[]): string {
   return [root, ...steps.filter((step) => step !== 'properties')].join('.');
 }
 
+function isRefined(schema: z.core.$ZodType): boolean {
+  return (schema._zod.def.checks ?? []).some((check) => check._zod.def.check === 'custom');
+}
+
 const lossyTypes: ReadonlySet<string> = new Set(['pipe', 'transform', 'catch', 'default', 'prefault']);
 
 /** zod says nothing when these do not survive; the API server and the parser would then disagree. */
-function refuseSilentLoss(schema: z.core.$ZodType, json: JsonObject, path: string): void {
+function refuseSilentLoss(schema: z.core.$ZodType, path: string): void {
   const { def } = schema._zod;
   if (lossyTypes.has(def.type) || ('coerce' in def && def.coerce === true)) {
     throw new GenerateError('SilentLoss', path, `${def.type} changes the value on parsing, which a CRD cannot do`);
-  }
-  const hasRefinement = (def.checks ?? []).some((check) => check._zod.def.check === 'custom');
-  if (hasRefinement && json['x-kubernetes-validations'] === undefined) {
-    throw new GenerateError('SilentLoss', path, 'a refinement is lost in the CRD; write a CEL rule beside it');
   }
   if (def.type === 'record' && keyChecks(schema as z.core.$ZodRecord) > 0) {
     throw new GenerateError('SilentLoss', path, 'bounds of map keys are lost in the CRD; write a CEL rule');
@@ -130,10 +140,11 @@ function rewriteProperties(value: Json, path: string, options: RewriteOptions): 
   const entries = Object.entries(value).map(([name, property]) => {
     const here = `${path}.${name}`;
     if (!isObject(property)) throw refusal('properties', here);
-    if (property.description === undefined) {
+    const converted = rewrite(property, here, options);
+    if (converted.description === undefined) {
       throw new GenerateError('NoDescription', here, 'every field is described; it is what kubectl explain shows');
     }
-    return [name, rewrite(property, here, options)] as const;
+    return [name, converted] as const;
   });
   return Object.fromEntries(entries);
 }
