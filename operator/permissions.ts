@@ -1,13 +1,9 @@
-/** A rule of a ClusterRole, as Kubernetes writes it. */
-export type PolicyRule = {
-  readonly apiGroups: readonly string[];
-  readonly resources: readonly string[];
-  readonly resourceNames?: readonly string[];
-  readonly verbs: readonly string[];
-};
+import type { PolicyRule } from './kernel/rbac.ts';
+import { agentPermissions } from './resources/agent/controller.ts';
+import { tenantPermissions } from './resources/tenant/controller.ts';
 
 /**
- * What the operator may do in the cluster: the sum of what its controllers declare. The generator makes
+ * What the operator may do in the whole cluster: the sum of what its controllers declare. The generator makes
  * config/rbac/role.yaml and the chart's ClusterRole of it, and refuses wildcards, escalate and impersonate.
  */
-export const permissions: readonly PolicyRule[] = [];
+export const permissions: readonly PolicyRule[] = [...agentPermissions, ...tenantPermissions];

@@ -23,7 +23,7 @@ export type AgentRow = {
   readonly observedAt: number;
   readonly tenantId: string;
   /** W3C trace context every event and the pod of this agent carry. */
-  readonly traceparent: string;
+  readonly traceparent?: string;
   readonly detail: AgentDetail;
   readonly event: {
     readonly id: string;

@@ -1,7 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { type Agent, parseAgent } from '../../api/v1alpha1/agent.ts';
 import type { StoredObject } from '../../kernel/object.ts';
-import { settled } from '../../kernel/outcome.ts';
+import { requeue, settled } from '../../kernel/outcome.ts';
 import { type Observation, observed } from '../../kernel/reconcile.ts';
 import { type TenancyPorts, tenancyOf } from '../tenancy.ts';
 import type { AgentObserved } from './facts.ts';
@@ -9,6 +9,8 @@ import { type AgentHistory, lastRow } from './history.ts';
 
 /** Where an agent's world is looked up: caches of the cluster, the record in Postgres, the state of the broker. */
 export type AgentSources = TenancyPorts & {
+  /** False while a cache is behind: what is not in it may only be unknown. */
+  readonly synced: () => boolean;
   readonly agent: (uid: string) => StoredObject | undefined;
   /** Every cached pod whose controller is this UID. */
   readonly podsOf: (uid: string) => readonly V1Pod[];
@@ -22,10 +24,13 @@ export type AgentSources = TenancyPorts & {
   readonly defaultRuntimeClass: string;
 };
 
+const unsyncedRecheckMs = 500;
+
 /** One frozen look at the agent with this UID; settled when neither an object, a record nor a pod is left of it. */
 export async function observeAgent(uid: string, sources: AgentSources): Promise<Observation<AgentObserved>> {
   // The record first: the caches are then at least as new as it, and a decision never mixes an old pod with a new row.
   const history = await sources.history(uid);
+  if (!sources.synced()) return requeue(unsyncedRecheckMs);
   const object = sources.agent(uid);
   const pods = sources.podsOf(uid);
   const last = lastRow(history);

@@ -1,11 +1,13 @@
 import { parseTenant, type Tenant } from '../../api/v1alpha1/tenant.ts';
 import type { StoredObject } from '../../kernel/object.ts';
-import { settled } from '../../kernel/outcome.ts';
+import { requeue, settled } from '../../kernel/outcome.ts';
 import { type Observation, observed } from '../../kernel/reconcile.ts';
 import type { TenantObserved } from './decide.ts';
 
 /** Where a Tenant's world is looked up. */
 export type TenantSources = {
+  /** False while a cache is behind: what is not in it may only be unknown. */
+  readonly synced: () => boolean;
   readonly tenant: (name: string) => StoredObject | undefined;
   readonly namespace: (name: string) => StoredObject | undefined;
   /** Tenants whose verified status lists the namespace. */
@@ -14,8 +16,11 @@ export type TenantSources = {
   readonly agentPhases: (namespace: string) => readonly (string | undefined)[];
 };
 
+const unsyncedRecheckMs = 500;
+
 /** One frozen look at the Tenant of this name; settled when there is none. */
 export async function observeTenant(name: string, sources: TenantSources): Promise<Observation<TenantObserved>> {
+  if (!sources.synced()) return requeue(unsyncedRecheckMs);
   const object = sources.tenant(name);
   if (object === undefined) return settled;
   const parsed = parseTenant(object);

@@ -1,0 +1,197 @@
+import { finalizers } from './api/v1alpha1/names.ts';
+import { type Caches, createCaches } from './caches.ts';
+import type { Config, MigrateConfig, UninstallConfig } from './config.ts';
+import { connectBroker } from './events/broker.ts';
+import { KubeClient, microTime } from './kernel/client.ts';
+import { pause, systemClock } from './kernel/clock.ts';
+import { loadKubeConfig } from './kernel/credentials.ts';
+import { removeFinalizer } from './kernel/finalizer.ts';
+import { execute } from './kernel/execute.ts';
+import { classify, hasCode } from './kernel/errors.ts';
+import { LeaderElector, leases } from './kernel/leader.ts';
+import type { Logger } from './kernel/logger.ts';
+import type { StoredObject } from './kernel/object.ts';
+import { Transport } from './kernel/transport.ts';
+import { lead } from './lead.ts';
+import { attemptStarts, transitions } from './resources/agent/machine.ts';
+import { tenantResource } from './resources/own.ts';
+import { migrate, openDatabase } from './store/db.ts';
+import { outboxStats } from './store/repositories/outbox.ts';
+import { createMetrics } from './telemetry/metrics.ts';
+import { type Check, type CheckResult, startServer } from './telemetry/server.ts';
+import { startTracing } from './telemetry/tracing.ts';
+
+export type App = { start(): Promise<void>; stop(): Promise<void> };
+
+const statsMs = 5_000;
+const disconnectedLimitMs = 60_000;
+
+/** The operator: everything wired by hand, nothing started. */
+export function createApp(config: Config, log: Logger): App {
+  const clock = systemClock;
+  const metrics = createMetrics({ version: config.version, phases: machineStates() });
+  const client = createClient(config, (verb, resource, status) => metrics.apiRequest(verb, resource, status));
+  const database = openDatabase({ url: config.databaseUrl, poolSize: config.workers + 4, applicationName: 'openos', log });
+  const broker = connectBroker({ url: config.natsUrl, stream: config.stream, name: config.podName, log });
+  const caches = createCaches(client, clock, log, metrics);
+  const stopping = new AbortController();
+  const seen = { database: false, broker: false };
+  let running: Promise<unknown> = Promise.resolve();
+  let closeServers: readonly (() => Promise<void>)[] = [];
+
+  const elector = () =>
+    new LeaderElector({
+      client,
+      namespace: config.namespace,
+      name: config.lease.name,
+      identity: config.podName,
+      clock,
+      log,
+      timings: leaseTimings(config.lease.durationMs),
+      onStartedLeading: (lost) =>
+        lead({ config, client, caches, database, broker, metrics, clock, log }, lost, () => stopping.signal.aborted),
+    });
+
+  async function elect(): Promise<void> {
+    while (!stopping.signal.aborted) await elector().run(stopping.signal);
+  }
+
+  async function watchDependencies(): Promise<void> {
+    seen.broker ||= broker.available;
+    metrics.brokerUp(broker.available);
+    metrics.databaseUp(database.available);
+    const stats = await outboxStats(database.db).catch(() => undefined);
+    if (stats === undefined) return;
+    seen.database = true;
+    metrics.outbox({ pendingEvents: stats.pending, oldestAgeMs: stats.oldestPendingMs });
+  }
+
+  return {
+    start: async () => {
+      const tracing = await startTracing({
+        otlpEndpoint: config.otlpEndpoint,
+        serviceVersion: config.version,
+        instance: config.podName,
+        log,
+      });
+      const readiness = readinessChecks(caches, seen, clock.now);
+      const server = await startServer({ port: config.httpPort, metrics, readiness, log });
+      closeServers = [() => server.stop(), () => tracing.stop()];
+      log.info({ port: server.port, version: config.version }, 'openos controller started');
+      await watchDependencies();
+      const timer = setInterval(() => void watchDependencies(), statsMs);
+      stopping.signal.addEventListener('abort', () => clearInterval(timer));
+      running = Promise.all([caches.run(stopping.signal), elect()]);
+      await running;
+    },
+    stop: async () => {
+      stopping.abort();
+      await running;
+      await Promise.all(closeServers.map((close) => close()));
+      await broker.close();
+      await database.close();
+      await client.close();
+    },
+  };
+}
+
+/** client-go's proportions: renew for two thirds of the lease, try about seven times in it. */
+function leaseTimings(leaseMs: number) {
+  return { leaseMs, renewDeadlineMs: (leaseMs * 2) / 3, retryMs: (leaseMs * 2) / 15 };
+}
+
+function machineStates(): readonly string[] {
+  return ['New', ...new Set([...attemptStarts, ...transitions.map((rule) => rule.to)])];
+}
+
+type Seen = { readonly database: boolean; readonly broker: boolean };
+
+/**
+ * Ready once every dependency has been reached; later outages of Postgres or NATS do not take the operator out of
+ * service (its agents run on and it recovers by itself), only a lost API server does.
+ */
+function readinessChecks(caches: Caches, seen: Seen, now: () => number): readonly Check[] {
+  const reached = (what: string, yes: boolean) => ({ ok: yes, detail: yes ? 'reached' : `${what} not reached yet` });
+  return [
+    { name: 'caches', check: () => cacheCheck(caches, now()) },
+    { name: 'database', check: () => reached('Postgres, or its schema,', seen.database) },
+    { name: 'broker', check: () => reached('NATS', seen.broker) },
+  ];
+}
+
+function cacheCheck(caches: Caches, now: number): CheckResult {
+  const since = caches.disconnectedSince();
+  if (!caches.synced()) return { ok: false, detail: 'waiting for the API server (are the CRDs installed?)' };
+  const silentMs = since === undefined ? 0 : now - since;
+  return { ok: silentMs < disconnectedLimitMs, detail: silentMs === 0 ? 'synced' : `disconnected for ${silentMs} ms` };
+}
+
+function createClient(
+  config: UninstallConfig,
+  onRequest: (verb: string, resource: string, status: number | undefined) => void,
+): KubeClient {
+  const transport = new Transport({
+    credentials: loadKubeConfig(config.kubeconfig ?? 'in-cluster'),
+    version: config.version,
+    onRequest: ({ verb, resource, status }) => onRequest(verb.toLowerCase(), resource, status === 0 ? undefined : status),
+  });
+  return new KubeClient(transport, { instance: config.podName });
+}
+
+/** `openos migrate`: waits for the database, then brings it to this version's schema. */
+export async function runMigrate(config: MigrateConfig, log: Logger): Promise<void> {
+  const giveUpAt = systemClock.monotonic() + config.migrationWaitMs;
+  for (;;) {
+    try {
+      return await migrate(config.databaseUrl, log);
+    } catch (error) {
+      const { code, message } = classify(error);
+      if (code !== 'DatabaseUnavailable' || systemClock.monotonic() > giveUpAt) throw error;
+      log.info({ code }, `waiting for Postgres: ${message}`);
+      await pause(systemClock, migrateRetryMs, new AbortController().signal);
+    }
+  }
+}
+
+const migrateRetryMs = 1_000;
+/** How long nobody leads after an uninstall was prepared; a new installation waits at most this long. */
+const uninstallLeaseMs = 30_000;
+/** A leader whose Lease was taken notices at its next renewal. */
+const handOverMs = 4_000;
+
+/**
+ * `openos prepare-uninstall`: takes the Lease from the controller, so that it puts nothing back, and removes the
+ * finalizer of every Tenant. Without an operator nobody else would, and they would hang in Terminating.
+ */
+export async function runPrepareUninstall(config: UninstallConfig, log: Logger): Promise<void> {
+  const client = createClient(config, () => {});
+  await seizeLease(client, config);
+  await pause(systemClock, handOverMs, new AbortController().signal);
+  const { items } = await client.list<StoredObject>(tenantResource);
+  for (const tenant of items) {
+    const ref = { resource: tenantResource, name: tenant.metadata.name };
+    for (const action of removeFinalizer(ref, tenant, finalizers.tenantProtection)) await execute(action, { client, log });
+  }
+  log.info({ tenants: items.length }, 'Tenants carry no finalizer any more; OpenOS can be removed');
+  await client.close();
+}
+
+/** The holder renews every few seconds: a write that met a renewal is done again on the newer version. */
+async function seizeLease(client: KubeClient, config: UninstallConfig, triesLeft = 10): Promise<void> {
+  const { namespace, lease } = config;
+  const standing = await client.get<StoredObject & { readonly spec?: object }>({ resource: leases, namespace, name: lease.name });
+  if (standing === undefined) return;
+  const spec = {
+    ...standing.spec,
+    holderIdentity: `uninstall-${config.podName}`,
+    leaseDurationSeconds: uninstallLeaseMs / 1000,
+    renewTime: microTime(systemClock.now()),
+  };
+  const taken: StoredObject & { readonly spec: object } = { ...standing, spec };
+  try {
+    await client.replace(leases, taken);
+  } catch (error) {
+    if (triesLeft === 0 || !hasCode(error, 'Conflict')) throw error;
+    await seizeLease(client, config, triesLeft - 1);
+  }
+}

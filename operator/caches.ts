@@ -1,0 +1,113 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import type { Agent } from './api/v1alpha1/agent.ts';
+import { labels } from './api/v1alpha1/names.ts';
+import type { Tenant } from './api/v1alpha1/tenant.ts';
+import type { KubeClient } from './kernel/client.ts';
+import type { Clock } from './kernel/clock.ts';
+import type { Logger } from './kernel/logger.ts';
+import { controllerUid, type ResourceType, type StoredObject } from './kernel/object.ts';
+import { Reflector, type ReflectorOptions } from './kernel/reflector.ts';
+import { namespaceResource, podResource, runtimeClassResource } from './resources/builtin.ts';
+import { agentResource, tenantResource } from './resources/own.ts';
+import { verifiedNamespaces } from './resources/tenancy.ts';
+import type { Metrics } from './telemetry/metrics.ts';
+
+/** Objects as the caches hold them: raw JSON with the fields we read. */
+export type CachedAgent = StoredObject & Pick<Agent, 'spec' | 'status'>;
+export type CachedTenant = StoredObject & Pick<Tenant, 'spec' | 'status'>;
+export type CachedPod = StoredObject & Pick<V1Pod, 'spec' | 'status'>;
+
+export type Caches = ReturnType<typeof createCaches>;
+
+/** The part of the cluster the operator looks at, kept current on the leader and on standbys alike. */
+export function createCaches(client: KubeClient, clock: Clock, log: Logger, metrics: Metrics) {
+  function cache<T extends StoredObject>(
+    resource: ResourceType,
+    options: Pick<ReflectorOptions<T>, 'indexers' | 'selection' | 'transform'> = {},
+  ): Reflector<T> {
+    const hooks = {
+      onList: () => metrics.watchListed(resource.plural),
+      onWatch: () => metrics.watchRestarted(resource.plural),
+    };
+    return new Reflector<T>({ client, resource, clock, log, hooks, ...options });
+  }
+  const agents = cache<CachedAgent>(agentResource, { indexers: { namespace: inNamespace } });
+  const pods = cache<CachedPod>(podResource, {
+    selection: { labelSelector: labels.agentUid },
+    indexers: { controller: (pod) => list(controllerUid(pod)) },
+  });
+  const tenants = cache<CachedTenant>(tenantResource, {
+    indexers: { verified: (tenant) => verifiedNamespaces(tenant as Tenant), named: namedNamespaces },
+  });
+  const namespaces = cache<StoredObject>(namespaceResource, { transform: metadataOnly });
+  const runtimeClasses = cache<StoredObject>(runtimeClassResource, { transform: metadataOnly });
+  const all = [agents, pods, tenants, namespaces, runtimeClasses] as const;
+  return {
+    agents,
+    pods,
+    tenants,
+    namespaces,
+    runtimeClasses,
+    /** True while every cache may be believed when it says that something is not there. */
+    synced: () => all.every((each) => each.synced),
+    /** Since when a cache has had no connection, ms since the epoch; undefined while all have one. */
+    disconnectedSince: () => all.map((each) => each.disconnectedSince).reduce(earliest, undefined),
+    whenSynced: () => Promise.all(all.map((each) => each.whenSynced)),
+    run: (signal: AbortSignal) => Promise.all(all.map((each) => each.run(signal))),
+  } as const;
+}
+
+function earliest(a: number | undefined, b: number | undefined): number | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return Math.min(a, b);
+}
+
+function list(key: string | undefined): readonly string[] {
+  return key === undefined ? [] : [key];
+}
+
+function inNamespace(object: StoredObject): readonly string[] {
+  return list(object.metadata.namespace);
+}
+
+/** Every namespace a Tenant has a say in, wished for or held. */
+function namedNamespaces(tenant: CachedTenant): readonly string[] {
+  const wanted = tenant.spec?.namespaces?.map((entry) => entry.name) ?? [];
+  return [...new Set([...wanted, ...verifiedNamespaces(tenant as Tenant)])];
+}
+
+function metadataOnly<T extends StoredObject>({ apiVersion, kind, metadata }: T): T {
+  return { apiVersion, kind, metadata } as T;
+}
+
+/**
+ * Objects as our own last write left them, until the watch has caught up: without it the pass that follows a
+ * write would see the state before it and write again.
+ */
+export class WrittenObjects<T extends StoredObject> {
+  readonly #written = new Map<string, T>();
+
+  /** Remember what the API server answered to a write. */
+  set(object: T): void {
+    this.#written.set(object.metadata.uid, object);
+  }
+
+  /** The newer of the cached object and what we wrote. */
+  newest(cached: T | undefined): T | undefined {
+    if (cached === undefined) return undefined;
+    const written = this.#written.get(cached.metadata.uid);
+    if (written === undefined) return cached;
+    if (isOlder(cached, written)) return written;
+    this.#written.delete(cached.metadata.uid);
+    return cached;
+  }
+
+  forget(uid: string): void {
+    this.#written.delete(uid);
+  }
+}
+
+/** Versions of one resource are ordered numbers (Kubernetes 1.35, KEP-5504). */
+function isOlder(a: StoredObject, b: StoredObject): boolean {
+  return BigInt(a.metadata.resourceVersion) < BigInt(b.metadata.resourceVersion);
+}

@@ -1,0 +1,308 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import type { Agent } from './api/v1alpha1/agent.ts';
+import type { Tenant } from './api/v1alpha1/tenant.ts';
+import type { CachedAgent, CachedTenant, Caches } from './caches.ts';
+import { WrittenObjects } from './caches.ts';
+import type { Config } from './config.ts';
+import type { Broker } from './events/broker.ts';
+import { Publisher } from './events/publisher.ts';
+import type { Action } from './kernel/action.ts';
+import type { KubeClient } from './kernel/client.ts';
+import type { Clock } from './kernel/clock.ts';
+import { Controller, type ReconcileContext } from './kernel/controller.ts';
+import { hasCode } from './kernel/errors.ts';
+import { execute } from './kernel/execute.ts';
+import { Expectations } from './kernel/expectations.ts';
+import type { Logger } from './kernel/logger.ts';
+import { controllerUid, refOf, type ResourceType, type StoredObject } from './kernel/object.ts';
+import { type Lane, WorkQueue } from './kernel/queue.ts';
+import { type PassPorts, reconcilePass } from './kernel/reconcile.ts';
+import { agentHistory, LeaderEpoch, recordAgent } from './recorder.ts';
+import { type AgentPorts, agentPass } from './resources/agent/controller.ts';
+import { lastRow } from './resources/agent/history.ts';
+import { type TenantPorts, tenantPass } from './resources/tenant/controller.ts';
+import type { Database } from './store/db.ts';
+import { listOpenAggregates } from './store/repositories/history.ts';
+import type { ControllerName, Metrics } from './telemetry/metrics.ts';
+import { activeTraceparent, formatTraceparent, newTraceContext, withSpan } from './telemetry/tracing.ts';
+
+export type LeaderParts = {
+  readonly config: Config;
+  readonly client: KubeClient;
+  readonly caches: Caches;
+  readonly database: Database;
+  readonly broker: Broker;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+};
+
+/** Totals of agents in a Tenant's status follow at this pace: they are for people, and each is a write. */
+const tenantTotalsMs = 10_000;
+/** A pass in hand when we are told to stop may take this long to finish. */
+const drainMs = 10_000;
+/** Rows without an object are looked for again this often, besides at the start and when the database returns. */
+const openRowsMs = 60_000;
+
+/**
+ * What the leader does: reconciles agents and tenants and publishes their events, until `lost` aborts. `graceful`
+ * says whether the passes in hand may finish (told to stop) or must not write any more (the Lease is lost).
+ */
+export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () => boolean): Promise<void> {
+  const { caches, clock, config, database, log, metrics } = parts;
+  metrics.leading(true);
+  const agents = controllerQueue('agent', clock, metrics);
+  const tenants = controllerQueue('tenant', clock, metrics);
+  const epoch = new LeaderEpoch(database, config.podName);
+  const publisher = new Publisher({
+    db: database.db,
+    broker: parts.broker,
+    owner: config.podName,
+    log,
+    onSettled: (aggregates) => {
+      for (const id of aggregates) agents.add(id);
+    },
+  });
+  const expectations = new Expectations(clock);
+  const written = { agents: new WrittenObjects<CachedAgent>(), tenants: new WrittenObjects<CachedTenant>() };
+  const traces = new Map<string, string>();
+  const agentPorts = agentPortsOf(parts, { expectations, written: written.agents, epoch, publisher, traces });
+  const tenantPorts = tenantPortsOf(parts, written.tenants);
+  const controllers = [
+    controllerOf('agent', agents, agentPass(agentPorts), parts, (uid) => traces.get(uid)),
+    controllerOf('tenant', tenants, tenantPass(tenantPorts), parts, () => undefined),
+  ];
+  const unsubscribe = subscribe(parts, { agents, tenants, expectations, written });
+
+  await Promise.race([caches.whenSynced(), aborted(lost)]);
+  const publishing = publisher.run(lost);
+  for (const controller of controllers) controller.start();
+  const findOpenRows = () => queueOpenRows(database, agents, log);
+  void findOpenRows();
+  const timer = setInterval(findOpenRows, openRowsMs);
+  const stopListening = [
+    database.onAvailability((available) => {
+      queueAll(caches, agents, 'background');
+      if (available) void findOpenRows();
+    }),
+    parts.broker.onAvailability(() => queueAll(caches, agents, 'background', (agent) => !isToldReady(agent))),
+  ];
+
+  await aborted(lost);
+  for (const stop of [...unsubscribe, ...stopListening]) stop();
+  clearInterval(timer);
+  await Promise.all(controllers.map((controller) => controller.stop(graceful() ? drainMs : 0)));
+  await publishing;
+  metrics.leading(false);
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
+function controllerQueue(name: ControllerName, clock: Clock, metrics: Metrics): WorkQueue {
+  return new WorkQueue({
+    clock,
+    hooks: {
+      onDepth: (depth) => metrics.queueDepth(name, depth),
+      onTaken: (lane, waitedMs) => metrics.queueWaited(name, lane, waitedMs),
+      onRetry: () => metrics.queueRetried(name),
+    },
+  });
+}
+
+function controllerOf<Observed extends object, Transition, Status>(
+  name: ControllerName,
+  queue: WorkQueue,
+  ports: PassPorts<Observed, Transition, Status>,
+  { clock, config, log, metrics }: LeaderParts,
+  traceOf: (key: string) => string | undefined,
+): Controller {
+  const reconcile = (key: string, { signal }: ReconcileContext) =>
+    withSpan(`reconcile ${name}`, traceOf(key), { 'openos.key': key }, () =>
+      reconcilePass(ports, key, { now: clock.now(), signal }),
+    );
+  return new Controller({
+    name,
+    workers: config.workers,
+    reconcile,
+    queue,
+    log,
+    clock,
+    hooks: { onPass: (result, durationMs) => metrics.reconciled(name, result, durationMs) },
+  });
+}
+
+type AgentWork = {
+  readonly expectations: Expectations;
+  readonly written: WrittenObjects<CachedAgent>;
+  readonly epoch: LeaderEpoch;
+  readonly publisher: Publisher;
+  /** The trace of each agent met so far, by UID: its passes are spans of that one trace. */
+  readonly traces: Map<string, string>;
+};
+
+function agentPortsOf(parts: LeaderParts, { expectations, written, epoch, publisher, traces }: AgentWork): AgentPorts {
+  const { broker, caches, client, config, database, log, metrics } = parts;
+  return {
+    ...tenancySources(caches),
+    synced: caches.synced,
+    agent: (uid) => written.newest(caches.agents.get(uid)),
+    podsOf: (uid) => caches.pods.byIndex('controller', uid) as unknown as readonly V1Pod[],
+    runtimeClassExists: (name) => caches.runtimeClasses.getByName(undefined, name) !== undefined,
+    podOnItsWay: (uid) => !expectations.satisfied(uid),
+    expectPod: (uid, name) => expectations.expectCreate(uid, name),
+    podRefused: (uid, name) => expectations.cancelCreate(uid, name),
+    history: async (uid) => {
+      const history = await agentHistory(database, uid);
+      const last = lastRow(history);
+      if (last?.to === 'Deleted') traces.delete(uid);
+      else if (last?.traceparent !== undefined) traces.set(uid, last.traceparent);
+      return history;
+    },
+    brokerAvailable: () => broker.available,
+    // The first pass is the root of the trace that the pod and every event of this agent go on with.
+    newTraceparent: () => activeTraceparent() ?? formatTraceparent(newTraceContext()),
+    defaultRuntimeClass: config.defaultRuntimeClass,
+    record: (observed, transitions) =>
+      recordAgent({ database, epoch, metrics, recorded: () => publisher.nudge() }, observed, transitions),
+    execute: (action) => executeWith(client, log, action),
+    writeStatus: async ({ resource, object, status }) => {
+      const stored = await writeStatus<CachedAgent>(client, resource, object as Agent & StoredObject, status);
+      if (stored !== undefined) written.set(stored);
+    },
+  };
+}
+
+function tenantPortsOf({ caches, client, log }: LeaderParts, written: WrittenObjects<CachedTenant>): TenantPorts {
+  return {
+    ...tenancySources(caches),
+    synced: caches.synced,
+    tenant: (name) => written.newest(caches.tenants.getByName(undefined, name)),
+    agentPhases: (namespace) => caches.agents.byIndex('namespace', namespace).map((agent) => agent.status?.phase),
+    execute: (action) => executeWith(client, log, action),
+    writeStatus: async ({ resource, object, status }) => {
+      const stored = await writeStatus<CachedTenant>(client, resource, object as Tenant & StoredObject, status);
+      if (stored !== undefined) written.set(stored);
+    },
+  };
+}
+
+function tenancySources(caches: Caches) {
+  return {
+    tenantsOfNamespace: (name: string) => caches.tenants.byIndex('verified', name) as readonly Tenant[],
+    namespace: (name: string) => caches.namespaces.getByName(undefined, name),
+  };
+}
+
+/** A Kubernetes Event is a courtesy: nothing waits for it. */
+async function executeWith(client: KubeClient, log: Logger, action: Action): Promise<void> {
+  const done = execute(action, { client, log });
+  if (action.kind !== 'event') return done;
+  done.catch((err: unknown) => log.debug({ err }, 'a Kubernetes Event was not written'));
+}
+
+/** Writes a status over exactly the version that was observed; an object that is gone meanwhile needs none. */
+async function writeStatus<T extends StoredObject>(
+  client: KubeClient,
+  resource: ResourceType,
+  object: StoredObject,
+  status: unknown,
+): Promise<T | undefined> {
+  const { uid, resourceVersion } = object.metadata;
+  try {
+    return await client.updateStatus<T>({ ref: refOf(resource, object), uid, resourceVersion, status });
+  } catch (error) {
+    if (hasCode(error, 'NotFound')) return undefined;
+    throw error;
+  }
+}
+
+type Work = {
+  readonly agents: WorkQueue;
+  readonly tenants: WorkQueue;
+  readonly expectations: Expectations;
+  readonly written: { readonly agents: WrittenObjects<CachedAgent>; readonly tenants: WrittenObjects<CachedTenant> };
+};
+
+/** Watch → key: what changed is dropped, only the keys it concerns travel on. Returns how to stop. */
+function subscribe({ caches }: LeaderParts, work: Work): readonly (() => void)[] {
+  const { agents, tenants, expectations, written } = work;
+  const lane = (initial: boolean): Lane => (initial ? 'background' : 'urgent');
+  const tenantsNaming = (namespace: string) =>
+    caches.tenants.byIndex('named', namespace).map((tenant) => tenant.metadata.name);
+  const stops = [
+    caches.agents.onChange((type, agent, previous, initial) => {
+      const { uid, namespace = '' } = agent.metadata;
+      if (type === 'deleted') written.agents.forget(uid);
+      agents.add(uid, lane(initial));
+      if (type === 'modified' && previous?.status?.phase === agent.status?.phase) return;
+      for (const tenant of tenantsNaming(namespace)) tenants.addAfter(tenant, tenantTotalsMs);
+    }),
+    caches.pods.onChange((type, pod, _previous, initial) => {
+      const owner = controllerUid(pod);
+      if (owner === undefined) return;
+      const { name, uid, deletionTimestamp } = pod.metadata;
+      if (type === 'deleted') expectations.observedGone(owner, { name, uid });
+      else expectations.observed(owner, { name, uid, deleting: deletionTimestamp !== undefined });
+      agents.add(owner, lane(initial));
+    }),
+    caches.tenants.onChange((type, tenant, previous, initial) => {
+      if (type === 'deleted') written.tenants.forget(tenant.metadata.uid);
+      tenants.add(tenant.metadata.name, lane(initial));
+      if (type === 'modified' && concerning(previous) === concerning(tenant)) return;
+      for (const { name } of tenant.status?.namespaces ?? previous?.status?.namespaces ?? []) {
+        queueNamespace(caches, agents, name);
+      }
+    }),
+    caches.namespaces.onChange((type, namespace, _previous, initial) => {
+      const { name } = namespace.metadata;
+      for (const tenant of tenantsNaming(name)) tenants.add(tenant, lane(initial));
+      if (type !== 'modified') queueNamespace(caches, agents, name);
+    }),
+    caches.runtimeClasses.onChange((type) => {
+      if (type !== 'modified') queueAll(caches, agents, 'background', (agent) => agent.status?.phase !== 'Ready');
+    }),
+  ];
+  seed(caches, agents, tenants);
+  return stops;
+}
+
+/** A standby's caches are warm: what they hold was reported before we led. */
+function seed(caches: Caches, agents: WorkQueue, tenants: WorkQueue): void {
+  for (const tenant of caches.tenants.list()) tenants.add(tenant.metadata.name, 'background');
+  queueAll(caches, agents, 'background');
+  for (const pod of caches.pods.list()) {
+    const owner = controllerUid(pod);
+    if (owner !== undefined) agents.add(owner, 'background');
+  }
+}
+
+function queueAll(caches: Caches, agents: WorkQueue, lane: Lane, which: (agent: CachedAgent) => boolean = () => true): void {
+  for (const agent of caches.agents.list()) if (which(agent)) agents.add(agent.metadata.uid, lane);
+}
+
+function queueNamespace(caches: Caches, agents: WorkQueue, namespace: string): void {
+  for (const agent of caches.agents.byIndex('namespace', namespace)) agents.add(agent.metadata.uid, 'background');
+}
+
+/** What of a Tenant matters to its agents: totals in its status do not. */
+function concerning(tenant: CachedTenant | undefined): string {
+  const { spec, status, metadata } = tenant ?? {};
+  return JSON.stringify([spec?.runtimeClasses, status?.namespaces, metadata?.deletionTimestamp]);
+}
+
+function isToldReady(agent: CachedAgent): boolean {
+  const published = agent.status?.conditions?.find((condition) => condition.type === 'EventsPublished');
+  return published?.status === 'True' && agent.status?.phase === 'Ready';
+}
+
+/** Agents that have rows, no Deleted row and perhaps no object: theirs is the only key that no watch delivers. */
+async function queueOpenRows(database: Database, agents: WorkQueue, log: Logger): Promise<void> {
+  try {
+    for (const { id } of await listOpenAggregates(database.db, 'agent')) agents.add(id, 'background');
+  } catch (err) {
+    log.debug({ err }, 'the open rows could not be read; they are when the database is back');
+  }
+}
