@@ -32,7 +32,10 @@ export type WatchOptions = CallOptions & {
   readonly onOpen?: () => void;
 };
 
-/** A status to be written. The resourceVersion is the observed one: a status never lands on a namesake or over a newer state. */
+/**
+ * A status to be written. The resourceVersion is the observed one: by it alone the server (1.36, tried)
+ * sees to it that a status never lands on a namesake or over a newer state. It does not compare the UID.
+ */
 export type StatusUpdate = {
   readonly ref: ObjectRef;
   readonly uid: string;

@@ -23,7 +23,7 @@ export type WatchStream = {
   /** An ERROR event with this code. */
   error(code: number, reason: string): void;
   /** Any bytes. */
-  raw(text: string): void;
+  raw(bytes: string | Buffer): void;
   /** The proper end. */
   end(): void;
   /** The connection breaks. */
@@ -152,7 +152,7 @@ function streamOn(response: ServerResponse, query: URLSearchParams): WatchStream
     send: (type, object) => line(type, object),
     bookmark: (resourceVersion) => line('BOOKMARK', { metadata: { resourceVersion } }),
     error: (code, reason) => line('ERROR', { kind: 'Status', code, reason }),
-    raw: (text) => response.write(text),
+    raw: (bytes) => response.write(bytes),
     end: () => response.end(),
     destroy: () => response.socket?.destroy(),
     closed: new Promise((resolve) => response.on('close', resolve)),
