@@ -1,13 +1,13 @@
 import { finalizers } from './api/v1alpha1/names.ts';
 import { type Caches, createCaches } from './caches.ts';
 import type { Config, MigrateConfig, UninstallConfig } from './config.ts';
-import { connectBroker } from './events/broker.ts';
+import { NatsBroker } from './events/nats-broker.ts';
 import { KubeClient, microTime } from './kernel/client.ts';
 import { pause, systemClock } from './kernel/clock.ts';
 import { loadKubeConfig } from './kernel/credentials.ts';
-import { removeFinalizer } from './kernel/finalizer.ts';
-import { execute } from './kernel/execute.ts';
 import { classify, hasCode } from './kernel/errors.ts';
+import { execute } from './kernel/execute.ts';
+import { removeFinalizer } from './kernel/finalizer.ts';
 import { LeaderElector, leases } from './kernel/leader.ts';
 import type { Logger } from './kernel/logger.ts';
 import type { StoredObject } from './kernel/object.ts';
@@ -16,7 +16,7 @@ import { lead } from './lead.ts';
 import { attemptStarts, transitions } from './resources/agent/machine.ts';
 import { tenantResource } from './resources/own.ts';
 import { migrate, openDatabase } from './store/db.ts';
-import { outboxStats } from './store/repositories/outbox.ts';
+import { greatestStreamSeq, outboxStats } from './store/repositories/outbox.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { type Check, type CheckResult, startServer } from './telemetry/server.ts';
 import { startTracing } from './telemetry/tracing.ts';
@@ -31,8 +31,20 @@ export function createApp(config: Config, log: Logger): App {
   const clock = systemClock;
   const metrics = createMetrics({ version: config.version, phases: machineStates() });
   const client = createClient(config, (verb, resource, status) => metrics.apiRequest(verb, resource, status));
-  const database = openDatabase({ url: config.databaseUrl, poolSize: config.workers + 4, applicationName: 'openos', log });
-  const broker = connectBroker({ url: config.natsUrl, stream: config.stream, name: config.podName, log });
+  const database = openDatabase({
+    url: config.databaseUrl,
+    poolSize: config.workers + 4,
+    applicationName: 'openos',
+    log,
+  });
+  const broker = new NatsBroker({
+    url: config.natsUrl,
+    name: config.podName,
+    stream: config.stream,
+    // A stream that has to be made again goes on above every number that was ever handed out.
+    firstSequence: async () => (await greatestStreamSeq(database.db)) + 1,
+    log,
+  });
   const caches = createCaches(client, clock, log, metrics);
   const stopping = new AbortController();
   const seen = { database: false, broker: false };
@@ -57,8 +69,8 @@ export function createApp(config: Config, log: Logger): App {
   }
 
   async function watchDependencies(): Promise<void> {
-    seen.broker ||= broker.available;
-    metrics.brokerUp(broker.available);
+    seen.broker ||= broker.state.available;
+    metrics.brokerUp(broker.state.available);
     metrics.databaseUp(database.available);
     const stats = await outboxStats(database.db).catch(() => undefined);
     if (stats === undefined) return;
@@ -78,6 +90,7 @@ export function createApp(config: Config, log: Logger): App {
       const server = await startServer({ port: config.httpPort, metrics, readiness, log });
       closeServers = [() => server.stop(), () => tracing.stop()];
       log.info({ port: server.port, version: config.version }, 'openos controller started');
+      broker.connect();
       await watchDependencies();
       const timer = setInterval(() => void watchDependencies(), statsMs);
       stopping.signal.addEventListener('abort', () => clearInterval(timer));
@@ -133,7 +146,8 @@ function createClient(
   const transport = new Transport({
     credentials: loadKubeConfig(config.kubeconfig ?? 'in-cluster'),
     version: config.version,
-    onRequest: ({ verb, resource, status }) => onRequest(verb.toLowerCase(), resource, status === 0 ? undefined : status),
+    onRequest: ({ verb, resource, status }) =>
+      onRequest(verb.toLowerCase(), resource, status === 0 ? undefined : status),
   });
   return new KubeClient(transport, { instance: config.podName });
 }
@@ -170,7 +184,8 @@ export async function runPrepareUninstall(config: UninstallConfig, log: Logger):
   const { items } = await client.list<StoredObject>(tenantResource);
   for (const tenant of items) {
     const ref = { resource: tenantResource, name: tenant.metadata.name };
-    for (const action of removeFinalizer(ref, tenant, finalizers.tenantProtection)) await execute(action, { client, log });
+    for (const action of removeFinalizer(ref, tenant, finalizers.tenantProtection))
+      await execute(action, { client, log });
   }
   log.info({ tenants: items.length }, 'Tenants carry no finalizer any more; OpenOS can be removed');
   await client.close();
@@ -179,7 +194,11 @@ export async function runPrepareUninstall(config: UninstallConfig, log: Logger):
 /** The holder renews every few seconds: a write that met a renewal is done again on the newer version. */
 async function seizeLease(client: KubeClient, config: UninstallConfig, triesLeft = 10): Promise<void> {
   const { namespace, lease } = config;
-  const standing = await client.get<StoredObject & { readonly spec?: object }>({ resource: leases, namespace, name: lease.name });
+  const standing = await client.get<StoredObject & { readonly spec?: object }>({
+    resource: leases,
+    namespace,
+    name: lease.name,
+  });
   if (standing === undefined) return;
   const spec = {
     ...standing.spec,

@@ -14,7 +14,7 @@ import { hasCode } from './kernel/errors.ts';
 import { execute } from './kernel/execute.ts';
 import { Expectations } from './kernel/expectations.ts';
 import type { Logger } from './kernel/logger.ts';
-import { controllerUid, refOf, type ResourceType, type StoredObject } from './kernel/object.ts';
+import { controllerUid, type ResourceType, refOf, type StoredObject } from './kernel/object.ts';
 import { type Lane, WorkQueue } from './kernel/queue.ts';
 import { type PassPorts, reconcilePass } from './kernel/reconcile.ts';
 import { agentHistory, LeaderEpoch, recordAgent } from './recorder.ts';
@@ -85,7 +85,7 @@ export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () =
       queueAll(caches, agents, 'background');
       if (available) void findOpenRows();
     }),
-    parts.broker.onAvailability(() => queueAll(caches, agents, 'background', (agent) => !isToldReady(agent))),
+    parts.broker.onState(() => queueAll(caches, agents, 'background', (agent) => !isToldReady(agent))),
   ];
 
   await aborted(lost);
@@ -161,7 +161,7 @@ function agentPortsOf(parts: LeaderParts, { expectations, written, epoch, publis
       else if (last?.traceparent !== undefined) traces.set(uid, last.traceparent);
       return history;
     },
-    brokerAvailable: () => broker.available,
+    brokerAvailable: () => broker.state.available,
     // The first pass is the root of the trace that the pod and every event of this agent go on with.
     newTraceparent: () => activeTraceparent() ?? formatTraceparent(newTraceContext()),
     defaultRuntimeClass: config.defaultRuntimeClass,
@@ -279,7 +279,12 @@ function seed(caches: Caches, agents: WorkQueue, tenants: WorkQueue): void {
   }
 }
 
-function queueAll(caches: Caches, agents: WorkQueue, lane: Lane, which: (agent: CachedAgent) => boolean = () => true): void {
+function queueAll(
+  caches: Caches,
+  agents: WorkQueue,
+  lane: Lane,
+  which: (agent: CachedAgent) => boolean = () => true,
+): void {
   for (const agent of caches.agents.list()) if (which(agent)) agents.add(agent.metadata.uid, lane);
 }
 

@@ -1,11 +1,11 @@
-import type { Database } from './store/db.ts';
-import { OperatorError } from './kernel/errors.ts';
-import type { AgentObserved } from './resources/agent/facts.ts';
-import type { AgentTransition } from './resources/agent/events.ts';
-import { type AgentHistory, type AgentRow, lastRow } from './resources/agent/history.ts';
-import { encode, type EventDraft } from './events/registry.ts';
+import { type EventDraft, encode } from './events/registry.ts';
 import type { EventType } from './events/schemas/index.ts';
-import { readHistory, type RecordedTransition } from './store/repositories/history.ts';
+import { OperatorError } from './kernel/errors.ts';
+import type { AgentTransition } from './resources/agent/events.ts';
+import type { AgentObserved } from './resources/agent/facts.ts';
+import { type AgentHistory, type AgentRow, lastRow } from './resources/agent/history.ts';
+import type { Database } from './store/db.ts';
+import { type RecordedTransition, readHistory } from './store/repositories/history.ts';
 import { takeOver } from './store/repositories/leadership.ts';
 import { recordTransitions } from './store/repositories/recording.ts';
 import type { Metrics } from './telemetry/metrics.ts';
@@ -23,7 +23,8 @@ export async function agentHistory(database: Database, uid: string): Promise<Age
       latestByPhase: Object.fromEntries(Object.entries(latestByPhase).map(([phase, row]) => [phase, agentRow(row)])),
     };
   } catch (error) {
-    if (error instanceof OperatorError && awayCodes.has(error.code)) return { kind: 'unavailable', message: error.message };
+    if (error instanceof OperatorError && awayCodes.has(error.code))
+      return { kind: 'unavailable', message: error.message };
     throw error;
   }
 }
@@ -117,7 +118,12 @@ export async function recordAgent(
     audit: {
       actor,
       action: transitions.map((transition) => transition.event.type).join(','),
-      detail: { namespace: observed.namespace, name: observed.name, from: last?.to ?? null, to: transitions.at(-1)?.to },
+      detail: {
+        namespace: observed.namespace,
+        name: observed.name,
+        from: last?.to ?? null,
+        to: transitions.at(-1)?.to,
+      },
     },
   });
   recorded();

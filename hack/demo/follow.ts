@@ -23,7 +23,11 @@ export async function followUntilReady(
   const signal = AbortSignal.timeout(deadlineMs);
   const fieldSelector = `metadata.name=${name}`;
   try {
-    const { items, resourceVersion } = await client.list<FollowedAgent>(agentResource, { namespace, fieldSelector, signal });
+    const { items, resourceVersion } = await client.list<FollowedAgent>(agentResource, {
+      namespace,
+      fieldSelector,
+      signal,
+    });
     let status = items[0]?.status;
     const watch = client.watch<FollowedAgent>(
       agentResource,

@@ -1,0 +1,156 @@
+import { cpus, release } from 'node:os';
+import type { V1Pod } from '@kubernetes/client-node';
+import type { Agent } from '../../operator/api/v1alpha1/agent.ts';
+import { KubeClient } from '../../operator/kernel/client.ts';
+import { loadKubeConfig } from '../../operator/kernel/credentials.ts';
+import { controllerUid, type KubernetesObject, type StoredObject } from '../../operator/kernel/object.ts';
+import { Transport } from '../../operator/kernel/transport.ts';
+import { agentPod } from '../../operator/resources/agent/pod.ts';
+import { podResource } from '../../operator/resources/builtin.ts';
+import { agentResource } from '../../operator/resources/own.ts';
+import { type Cluster, currentCluster, kubectl } from '../lib/cluster.ts';
+import { Observer } from './observer.ts';
+import { quantile, spread, writesOf } from './stats.ts';
+
+/** `make bench-start`: F1 and F3 of the targets; RUNS and RUNTIME_CLASS can be set. */
+const runs = Number(process.env.RUNS ?? '20');
+const runtimeClassName = process.env.RUNTIME_CLASS ?? 'gvisor';
+const namespace = 'acme-agents';
+
+type Pod = StoredObject & Pick<V1Pod, 'status'>;
+type CreatedAgent = StoredObject & Pick<Agent, 'status'>;
+type World = {
+  readonly cluster: Cluster;
+  readonly client: KubeClient;
+  readonly pods: Observer<Pod>;
+  readonly agents: Observer<CreatedAgent>;
+};
+
+const spec: Agent['spec'] = {
+  image: 'openos.dev/sample-agent:dev',
+  runtimeClassName,
+  readinessProbe: { httpGet: { path: '/ready', port: 8080 }, periodSeconds: 1 },
+  terminationGracePeriodSeconds: 1,
+};
+
+function agentManifest(name: string): KubernetesObject & Pick<Agent, 'spec'> {
+  return { apiVersion: 'openos.dev/v1alpha1', kind: 'Agent', metadata: { name, namespace }, spec };
+}
+
+/** The very pod OpenOS would make, without an owner. */
+function barePod(name: string): KubernetesObject {
+  const metadata = { name, namespace, uid: name, resourceVersion: '', generation: 1, creationTimestamp: '' };
+  const agent: Agent = { apiVersion: 'openos.dev/v1alpha1', kind: 'Agent', metadata, spec };
+  const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+  const pod = agentPod({ agent, tenant: 'acme', runtimeClassName, startSeq: 1, traceparent });
+  return {
+    apiVersion: pod.apiVersion,
+    kind: pod.kind,
+    metadata: { name, namespace },
+    spec: pod.spec,
+  } as KubernetesObject;
+}
+
+function podIsReady(pod: Pod): boolean {
+  return pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
+}
+
+type PodRun = { readonly totalMs: number };
+type AgentRun = { readonly totalMs: number; readonly beforeMs: number; readonly afterMs: number };
+
+async function startPod({ client, pods }: World, name: string): Promise<PodRun> {
+  const ready = pods.first(`pod ${name} Ready`, (pod) => pod.metadata.name === name && podIsReady(pod));
+  const started = performance.now();
+  await client.create(podResource, barePod(name));
+  return { totalMs: (await ready) - started };
+}
+
+async function startAgent({ client, pods, agents }: World, name: string): Promise<AgentRun> {
+  const mine = (pod: Pod) => pod.metadata.name.startsWith(`${name}-`) && controllerUid(pod) !== undefined;
+  const seen = pods.first(`the pod of ${name}`, mine);
+  const podReady = pods.first(`the pod of ${name} Ready`, (pod) => mine(pod) && podIsReady(pod));
+  const ready = agents.first(
+    `Agent ${name} Ready`,
+    (agent) => agent.metadata.name === name && agent.status?.phase === 'Ready',
+  );
+  const started = performance.now();
+  await client.create(agentResource, agentManifest(name));
+  const [seenAt, podReadyAt, readyAt] = await Promise.all([seen, podReady, ready]);
+  return { totalMs: readyAt - started, beforeMs: seenAt - started, afterMs: readyAt - podReadyAt };
+}
+
+/** Runs `start` one after the other; answers the figures and how many writes the API server saw meanwhile. */
+async function serial<T>(world: World, prefix: string, start: (world: World, name: string) => Promise<T>) {
+  const before = await apiWrites(world.cluster);
+  const results: T[] = [];
+  for (let run = 1; run <= runs; run += 1) {
+    results.push(await start(world, `${prefix}-${run}`));
+    process.stderr.write(`\r${prefix}: ${run} of ${runs}  `);
+  }
+  await settle();
+  process.stderr.write('\n');
+  return { results, writes: ((await apiWrites(world.cluster)) - before) / runs };
+}
+
+// Writes that belong to a start may come a little after it (Kubernetes Events, the kubelet's last status).
+function settle(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 3_000));
+}
+
+async function apiWrites(cluster: Cluster): Promise<number> {
+  return writesOf(await kubectl(cluster, ['get', '--raw', '/metrics']));
+}
+
+async function remove(world: World): Promise<void> {
+  const { cluster, pods } = world;
+  await kubectl(cluster, ['delete', 'agents', '-n', namespace, '--all', '--wait=false']);
+  await kubectl(cluster, ['delete', 'pods', '-n', namespace, '--all', '--wait=false']);
+  await pods.none('pods left', () => true, 120_000);
+}
+
+async function main(): Promise<void> {
+  const cluster = await currentCluster();
+  await kubectl(cluster, ['apply', '-f', 'config/samples/tenant.yaml']);
+  await kubectl(cluster, ['wait', '--for=condition=Ready', 'tenant/acme', '--timeout=60s']);
+  const client = new KubeClient(new Transport({ credentials: loadKubeConfig(cluster.kubeconfig), version: 'bench' }));
+  const stop = new AbortController();
+  const pods = new Observer<Pod>(client, podResource, namespace);
+  const agents = new Observer<CreatedAgent>(client, agentResource, namespace);
+  await Promise.all([pods.start(stop.signal), agents.start(stop.signal)]);
+  const world: World = { cluster, client, pods, agents };
+  await remove(world);
+  await startPod(world, 'warm-up');
+  const floor = await serial(world, 'pod', startPod);
+  await remove(world);
+  await startAgent(world, 'warm-up');
+  const ours = await serial(world, 'agent', startAgent);
+  await remove(world);
+  stop.abort();
+  const version = await client.serverVersion();
+  await client.close();
+  report(floor, ours, version);
+}
+
+type Series<T> = { readonly results: readonly T[]; readonly writes: number };
+
+function report(floor: Series<PodRun>, ours: Series<AgentRun>, version: string): void {
+  const podTotals = floor.results.map((run) => run.totalMs);
+  const totals = ours.results.map((run) => run.totalMs);
+  const shares = ours.results.map((run) => run.beforeMs + run.afterMs);
+  const ratio = quantile(totals, 0.5) / quantile(podTotals, 0.5);
+  process.stdout.write(`
+${runs} serial starts, RuntimeClass ${runtimeClassName}; Kubernetes ${version}, Node ${process.version}, ${cpus().length} cores, Linux ${release()}
+
+                                            p50    p95  (ms)
+bare pod: created → Ready (the floor)    ${spread(podTotals)}
+Agent:    created → Ready                ${spread(totals)}
+  created → its pod seen                 ${spread(ours.results.map((run) => run.beforeMs))}
+  pod Ready → Agent Ready                ${spread(ours.results.map((run) => run.afterMs))}
+  both together: our share               ${spread(shares)}   target ≤ 15 / ≤ 30
+total / floor (p50)                       ${ratio.toFixed(3)}   target ≤ 1.1
+API writes per bare pod                   ${floor.writes.toFixed(2)}
+API writes per Agent                      ${ours.writes.toFixed(2)}   target ≤ 13.0
+`);
+}
+
+await main();

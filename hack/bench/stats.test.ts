@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest';
+import { quantile, writesOf } from './stats.ts';
+
+describe('quantile', () => {
+  it('takes the nearest rank', () => {
+    expect(quantile([5, 1, 4, 2, 3], 0.5)).toBe(3);
+    expect(
+      quantile(
+        Array.from({ length: 20 }, (_, i) => i + 1),
+        0.95,
+      ),
+    ).toBe(19);
+    expect(quantile([], 0.5)).toBeNaN();
+  });
+});
+
+describe('writesOf', () => {
+  it('counts what writes and leaves leases, reviews and reads out', () => {
+    const text = [
+      '# TYPE apiserver_request_total counter',
+      'apiserver_request_total{code="201",resource="pods",verb="POST"} 3',
+      'apiserver_request_total{code="200",resource="agents",subresource="status",verb="APPLY"} 2',
+      'apiserver_request_total{code="200",resource="leases",verb="PUT"} 40',
+      'apiserver_request_total{code="201",resource="subjectaccessreviews",verb="POST"} 9',
+      'apiserver_request_total{code="200",resource="pods",verb="WATCH"} 7',
+      'apiserver_request_duration_seconds_count{resource="pods",verb="POST"} 99',
+    ].join('\n');
+    expect(writesOf(text)).toBe(5);
+  });
+});

@@ -1,0 +1,30 @@
+/** The q-quantile (0…1) by nearest rank; NaN of nothing. */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const rank = Math.max(1, Math.ceil(q * sorted.length));
+  return sorted[rank - 1] ?? Number.NaN;
+}
+
+/** `p50 / p95` of milliseconds, rounded. */
+export function spread(values: readonly number[]): string {
+  return `${quantile(values, 0.5).toFixed(0).padStart(6)} ${quantile(values, 0.95).toFixed(0).padStart(6)}`;
+}
+
+/**
+ * Sum of `apiserver_request_total` over the verbs that write, from the API server's own metrics in Prometheus'
+ * text format. Leases and reviews are left out: they tick whether anything starts or not.
+ */
+export function writesOf(metrics: string): number {
+  let sum = 0;
+  for (const line of metrics.split('\n')) {
+    const match = /^apiserver_request_total\{(.*)\} (\S+)$/.exec(line);
+    if (match === null) continue;
+    const [, labels = '', value = '0'] = match;
+    const verb = /verb="([^"]*)"/.exec(labels)?.[1] ?? '';
+    const resource = /resource="([^"]*)"/.exec(labels)?.[1] ?? '';
+    if (writeVerbs.has(verb) && resource !== 'leases' && !resource.endsWith('reviews')) sum += Number(value);
+  }
+  return sum;
+}
+
+const writeVerbs: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'APPLY', 'DELETE', 'DELETECOLLECTION']);
