@@ -90,6 +90,11 @@ test('the configuration cannot be changed afterwards', () => {
   for (const part of [config, config.lease, config.stream]) expect(Object.isFrozen(part)).toBe(true);
 });
 
+test('a NATS cluster is several URLs', () => {
+  const natsUrl = 'nats://u:p@a:4222,nats://u:p@b:4222';
+  expect(loadConfig({ ...required, OPENOS_NATS_URL: natsUrl }, host).natsUrl).toBe(natsUrl);
+});
+
 test('an empty value counts as left out', () => {
   expect(loadConfig({ ...required, OPENOS_WORKERS: '', KUBECONFIG: '' }, host)).toMatchObject({ workers: 8 });
   expect(badKeys({ ...required, OPENOS_NATS_URL: '' })).toEqual(['OPENOS_NATS_URL']);
@@ -127,6 +132,7 @@ test.each([
   ['OPENOS_DATABASE_URL', 'not a url'],
   ['OPENOS_NATS_URL', 'http://nats:4222'],
   ['OPENOS_NATS_URL', 'nats://'],
+  ['OPENOS_NATS_URL', 'nats://a:4222,http://b'],
   ['OPENOS_NAMESPACE', 'Not A Namespace'],
   ['OPENOS_NAMESPACE', 'n'.repeat(64)],
   ['OPENOS_POD_NAME', 'under_score'],

@@ -6,6 +6,7 @@ import { logLevels } from './telemetry/log.ts';
 export type Config = {
   readonly version: string;
   readonly databaseUrl: string;
+  /** One URL, or several of one cluster separated by commas. */
   readonly natsUrl: string;
   /** Where the operator itself runs: its Lease lives there. */
   readonly namespace: string;
@@ -69,7 +70,7 @@ const shared = {
     .describe('OTLP/HTTP collector for traces (default: none)'),
 } as const;
 const database = { OPENOS_DATABASE_URL: url('postgres', 'postgresql').describe('Postgres, credentials included') };
-const broker = { OPENOS_NATS_URL: url('nats', 'tls').describe('NATS with JetStream, credentials included') };
+const broker = { OPENOS_NATS_URL: urls('nats', 'tls').describe('NATS with JetStream, credentials included') };
 
 const controllerSchema = z.strictObject({ ...database, ...broker, ...shared });
 const migrateSchema = z.strictObject({ ...database, OPENOS_NATS_URL: z.unknown().optional(), ...shared });
@@ -165,11 +166,17 @@ function complaints(issue: z.core.$ZodIssue): readonly (readonly [string, string
 
 function url(...protocols: readonly string[]) {
   const error = `a URL beginning with ${protocols.map((protocol) => `${protocol}://`).join(' or ')}`;
-  return z.string(error).refine((text) => URL.canParse(text) && isUrlOf(new URL(text), protocols), error);
+  return z.string(error).refine((text) => isUrlOf(text, protocols), error);
 }
 
-function isUrlOf(parsed: URL, protocols: readonly string[]): boolean {
-  return protocols.includes(parsed.protocol.slice(0, -1)) && parsed.hostname !== '';
+function urls(...protocols: readonly string[]) {
+  const error = `URLs beginning with ${protocols.map((protocol) => `${protocol}://`).join(' or ')}, separated by commas`;
+  return z.string(error).refine((text) => text.split(',').every((part) => isUrlOf(part.trim(), protocols)), error);
+}
+
+function isUrlOf(text: string, protocols: readonly string[]): boolean {
+  const parsed = URL.parse(text);
+  return parsed !== null && protocols.includes(parsed.protocol.slice(0, -1)) && parsed.hostname !== '';
 }
 
 function whole(min: number, max: number) {

@@ -1,0 +1,56 @@
+import { describe, expect, test } from 'vitest';
+import { closingLine, table, total } from './totals.ts';
+
+function file(status: string, ...tests: readonly string[]) {
+  return { name: 'a.test.ts', status, assertionResults: tests.map((each) => ({ status: each, title: 't' })) };
+}
+
+function report(...testResults: readonly object[]) {
+  return { success: true, numTotalTests: 99, testResults };
+}
+
+describe('a level', () => {
+  test('that passed counts its tests', () => {
+    const result = total('unit', { report: report(file('passed', 'passed', 'passed')), exitCode: 0 });
+    expect(result).toEqual({ level: 'unit', passed: 2, failed: 0, problems: [] });
+  });
+
+  test('counts its failed tests once, not once more for the exit code', () => {
+    const result = total('unit', { report: report(file('failed', 'passed', 'failed')), exitCode: 1 });
+    expect(result).toMatchObject({ passed: 1, failed: 1, problems: [] });
+  });
+
+  test.each(['skipped', 'pending', 'todo', 'disabled', 'something-new'])('has failed when a test was %s', (status) => {
+    const result = total('unit', { report: report(file('passed', 'passed', status)), exitCode: 0 });
+    expect(result).toMatchObject({ passed: 1, failed: 1 });
+  });
+
+  test('has failed when a file could not be loaded, or a hook of it threw', () => {
+    expect(total('unit', { report: report(file('passed', 'passed'), file('failed')), exitCode: 1 })).toMatchObject({
+      passed: 1,
+      failed: 1,
+    });
+    expect(total('unit', { report: report(file('failed', 'passed')), exitCode: 1 }).failed).toBe(1);
+  });
+
+  test.each([
+    ['its report is missing', { report: undefined, exitCode: 0 }],
+    ['its report is no report', { report: { hello: 'world' }, exitCode: 0 }],
+    ['nothing ran', { report: report(), exitCode: 0 }],
+    ['its runner did not come to its end', { report: report(file('passed', 'passed')), exitCode: undefined }],
+    ['its runner crashed after the last test', { report: report(file('passed', 'passed')), exitCode: 139 }],
+  ])('has failed when %s', (_, evidence) => {
+    const result = total('integration', evidence);
+    expect(result.failed).toBe(1);
+    expect(result.problems).toHaveLength(1);
+  });
+});
+
+test('the closing line holds the sums, and nothing else', () => {
+  const levels = [
+    { level: 'unit', passed: 3, failed: 0, problems: [] },
+    { level: 'e2e', passed: 4, failed: 2, problems: ['there is no report'] },
+  ];
+  expect(closingLine(levels)).toBe('7 passed, 2 failed');
+  expect(table(levels).split('\n')).toHaveLength(3);
+});

@@ -1,0 +1,94 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+
+/** What one level of tests came to. Nothing may be skipped here, so a skipped test is a failed one. */
+export type Total = {
+  readonly level: string;
+  readonly passed: number;
+  readonly failed: number;
+  /** What went wrong beside failing tests; each of these counts as one failure. */
+  readonly problems: readonly string[];
+};
+
+/** What a level left behind: its JSON report and its runner's exit code, undefined when they are not there. */
+export type Evidence = { readonly report: unknown; readonly exitCode: number | undefined };
+
+const vitestReport = z.object({
+  testResults: z.array(
+    z.object({
+      name: z.string(),
+      status: z.string(),
+      assertionResults: z.array(z.object({ status: z.string() })),
+    }),
+  ),
+});
+
+/** The total of one level; whatever is missing or does not fit together counts as a failure. */
+export function total(level: string, { report, exitCode }: Evidence): Total {
+  const parsed = vitestReport.safeParse(report);
+  const files = parsed.success ? parsed.data.testResults : [];
+  const outcomes = files.flatMap((file) => file.assertionResults.map(({ status }) => status));
+  const passed = outcomes.filter((status) => status === 'passed').length;
+  const failedTests = outcomes.length - passed;
+  const problems = [
+    ...(parsed.success ? [] : ['there is no report']),
+    ...(parsed.success && outcomes.length === 0 ? ['no test ran'] : []),
+    ...(exitCode === undefined ? ['the runner did not come to its end'] : []),
+    ...files.filter(failedAsAWhole).map(({ name }) => `${name} failed as a whole`),
+  ];
+  const isUnexplained = exitCode !== 0 && exitCode !== undefined && failedTests + problems.length === 0;
+  if (isUnexplained) problems.push(`the runner ended with ${exitCode}`);
+  return { level, passed, failed: failedTests + problems.length, problems };
+}
+
+// A file that cannot be loaded, or whose hooks throw, fails without any test of it failing.
+function failedAsAWhole(file: z.output<typeof vitestReport>['testResults'][number]): boolean {
+  return file.status === 'failed' && file.assertionResults.every(({ status }) => status === 'passed');
+}
+
+/** The line everything ends with. */
+export function closingLine(totals: readonly Total[]): string {
+  const sum = (pick: (each: Total) => number): number => totals.reduce((sofar, each) => sofar + pick(each), 0);
+  return `${sum(({ passed }) => passed)} passed, ${sum(({ failed }) => failed)} failed`;
+}
+
+/** A row per level, and a line for everything that went wrong beside failing tests. */
+export function table(totals: readonly Total[]): string {
+  const width = Math.max(...totals.map(({ level }) => level.length));
+  const rows = totals.flatMap(({ level, passed, failed, problems }) => [
+    `${level.padEnd(width)}  ${String(passed).padStart(5)} passed  ${String(failed).padStart(5)} failed`,
+    ...problems.map((problem) => `${' '.repeat(width)}  ! ${problem}`),
+  ]);
+  return rows.join('\n');
+}
+
+async function evidence(folder: string, level: string): Promise<Evidence> {
+  const [report, exit] = await Promise.all(
+    [`${level}.json`, `${level}.exit`].map((name) => readFile(join(folder, name), 'utf8').catch(() => undefined)),
+  );
+  const code = Number.parseInt(exit ?? '', 10);
+  return { report: parseJson(report), exitCode: Number.isNaN(code) ? undefined : code };
+}
+
+function parseJson(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch {
+    // A runner that was killed while writing: as good as none.
+    return undefined;
+  }
+}
+
+async function main([folder, ...levels]: readonly string[]): Promise<void> {
+  if (folder === undefined || levels.length === 0) {
+    console.error('usage: totals.ts FOLDER LEVEL…');
+    process.exitCode = 2;
+    return;
+  }
+  const totals = await Promise.all(levels.map(async (level) => total(level, await evidence(folder, level))));
+  console.log(`\n${table(totals)}\n\n${closingLine(totals)}`);
+  process.exitCode = totals.some(({ failed }) => failed > 0) ? 1 : 0;
+}
+
+if (import.meta.main) await main(process.argv.slice(2));

@@ -1,0 +1,18 @@
+export type Check = {
+  readonly title: string;
+  /** Program and arguments, run at the root of the checkout; any exit code but 0 fails the check. */
+  readonly command: readonly [string, ...string[]];
+};
+
+/** What `make verify` runs, in this order: the quick ones first. */
+export const checks: readonly Check[] = [
+  { title: 'generated files are fresh', command: ['node', 'hack/generate/main.ts', '--check'] },
+  { title: 'types', command: ['tsc', '--noEmit'] },
+  { title: 'lint and format', command: ['biome', 'check', '--error-on-warnings', '.'] },
+  {
+    title: 'import rules; samples fit their schemas',
+    command: ['vitest', 'run', '--project', 'unit', 'operator/architecture.test.ts', 'hack/generate/samples.test.ts'],
+  },
+  { title: 'shell scripts parse', command: ['hack/verify/scripts.sh'] },
+  { title: 'the chart lints and renders', command: ['hack/verify/chart.sh'] },
+];
