@@ -11,6 +11,7 @@ source "$toolchain/versions.env"
 cache=${OPENOS_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/openos}
 state_root=${OPENOS_STATE:-${XDG_STATE_HOME:-$HOME/.local/state}/openos}
 bin=$cache/bin
+export KUBECACHEDIR=$cache/kubectl # kubectl's own cache; its default is in the user's ~/.kube
 
 say() { echo "$*" >&2; }
 die() { say "${0##*/}: $*"; exit 1; }
@@ -46,7 +47,7 @@ processes_of() {
   for process in /proc/[0-9]*; do
     executable=$(readlink "$process/exe" 2>/dev/null) || continue
     [[ $executable == "$bin/"* ]] || continue
-    arguments=$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null) || continue
+    arguments=$(tr '\0' ' ' 2>/dev/null <"$process/cmdline") || continue
     [[ $arguments != *"$1/"* ]] || echo "${process#/proc/}"
   done
 }

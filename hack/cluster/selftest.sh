@@ -27,6 +27,8 @@ check() {
   else
     echo "FAIL  $what ($(since "$began") s)"
     printf '%s\n' "$output"
+    [[ -z ${kubeconfig:-} ]] || kubectl get pods,pvc,pv -A -o wide --request-timeout 5s || true
+    [[ -z ${kubeconfig:-} ]] || kubectl get events -A --sort-by .lastTimestamp --request-timeout 5s | tail -n 15 || true
     exit 1
   fi
 }

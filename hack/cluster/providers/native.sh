@@ -46,10 +46,8 @@ inside() {
 native_exec() { inside "$@"; }
 
 native_load() {
-  local archive
-  for archive; do
-    inside ctr images import - <"$archive" >/dev/null
-  done
+  local said
+  said=$(inside ctr images import - 2>&1 >/dev/null <"$1") || { say "$said"; return 1; }
 }
 
 native_down() {
@@ -72,7 +70,7 @@ native_down() {
 starters() {
   local process
   for process in /proc/[0-9]*; do
-    [[ $(tr '\0' ' ' <"$process/cmdline" 2>/dev/null) != "unshare "*" dir=$dir "* ]] || echo "${process#/proc/}"
+    [[ $(tr '\0' ' ' 2>/dev/null <"$process/cmdline") != "unshare "*" dir=$dir "* ]] || echo "${process#/proc/}"
   done
 }
 
