@@ -10,7 +10,7 @@ for script in "${scripts[@]}"; do
   bash -n "$script" || status=1
 done
 if command -v shellcheck >/dev/null; then
-  shellcheck --external-sources --severity=warning "${scripts[@]}" || status=1
+  shellcheck --external-sources --source-path=SCRIPTDIR --severity=warning "${scripts[@]}" || status=1
 else
   echo 'scripts.sh: shellcheck is not installed; only the syntax was checked' >&2
 fi
