@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { EventAction } from './action.ts';
 import { ApiError, hasCode, type StatusBody } from './errors.ts';
+import { eventBody, events } from './event.ts';
 import {
   apiVersionOf,
   type KubernetesObject,
@@ -9,7 +10,10 @@ import {
   refOf,
   type StoredObject,
 } from './object.ts';
+import { refPath, resourcePath } from './paths.ts';
 import { parse, type Query, type Transport } from './transport.ts';
+
+export { microTime } from './event.ts';
 
 export type CallOptions = { readonly signal?: AbortSignal | undefined };
 
@@ -260,25 +264,10 @@ export class KubeClient {
 
   /** Writes an Event as `kubectl describe` shows it, in the namespace of what it is about. */
   async createEvent(event: EventAction, options: CallOptions = {}): Promise<void> {
-    const { regarding, type, reason, action, note } = event;
-    const { reportingController, instance } = this.#options;
-    const namespace = regarding.namespace ?? 'default';
-    await this.#transport.request('POST', resourcePath(events, namespace), {
+    const body = eventBody(event, { ...this.#options, name: randomBytes(8).toString('hex'), now: Date.now() });
+    await this.#transport.request('POST', resourcePath(events, body.metadata.namespace), {
       ...options,
-      body: {
-        apiVersion: apiVersionOf(events),
-        kind: events.kind,
-        metadata: { namespace, name: `${regarding.name.slice(0, 230)}.${randomBytes(8).toString('hex')}` },
-        eventTime: microTime(Date.now()),
-        reportingController,
-        reportingInstance: instance.slice(0, 128),
-        type,
-        reason,
-        action,
-        // The API server refuses notes of more than 1024 bytes.
-        note: truncated(note, 1024),
-        regarding,
-      },
+      body,
       resource: events.plural,
     });
   }
@@ -299,41 +288,8 @@ type RawList<T> = {
   readonly items: readonly T[] | null;
 };
 
-const events: ResourceType = {
-  group: 'events.k8s.io',
-  version: 'v1',
-  kind: 'Event',
-  plural: 'events',
-  namespaced: true,
-};
-
-/** Milliseconds since the epoch as a `metav1.MicroTime`: the server insists on six decimals. */
-export function microTime(ms: number): string {
-  return new Date(ms).toISOString().replace('Z', '000Z');
-}
-
-/** The path of a collection; of all namespaces when a namespaced one is asked for without. */
-export function resourcePath(resource: ResourceType, namespace?: string): string {
-  const { group, version, plural, namespaced } = resource;
-  const root = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
-  const scope = namespaced && namespace !== undefined ? `/namespaces/${encodeURIComponent(namespace)}` : '';
-  return `${root}${scope}/${plural}`;
-}
-
-function refPath({ resource, namespace, name }: ObjectRef): string {
-  return `${resourcePath(resource, namespace)}/${encodeURIComponent(name)}`;
-}
-
 // The items of a built-in kind's list carry no apiVersion and kind.
 function withType<T extends StoredObject>(item: T, resource: ResourceType): T {
   if (item.kind !== undefined && item.apiVersion !== undefined) return item;
   return { ...item, apiVersion: apiVersionOf(resource), kind: resource.kind };
-}
-
-function truncated(text: string, bytes: number): string {
-  if (Buffer.byteLength(text) <= bytes) return text;
-  return `${Buffer.from(text)
-    .subarray(0, bytes - 4)
-    .toString()
-    .replace(/\uFFFD+$/, '')}…`;
 }

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type KubeClient, microTime } from './client.ts';
+import type { KubeClient } from './client.ts';
 import { type Clock, pause } from './clock.ts';
 import { classify, hasCode } from './errors.ts';
+import { microTime } from './event.ts';
 import type { Logger } from './logger.ts';
 import { apiVersionOf, type KubernetesObject, type ResourceType, type StoredObject } from './object.ts';
 import type { PolicyRule } from './rbac.ts';

@@ -90,6 +90,31 @@ describe('requests', () => {
   });
 });
 
+describe('credentials', () => {
+  test('are asked for before every request: a rotated token or certificate is used at once', async () => {
+    let round = 0;
+    const credentials = {
+      server: server.credentials.server,
+      resolve: async () => {
+        round += 1;
+        return { tls: { servername: `certificate-${round}` }, headers: { authorization: `Bearer ${round}` } };
+      },
+    };
+    const own = new Transport({ credentials, version: 'test', answerTimeoutMs: 1_000 });
+    const lines = own.lines('/x', { query: { watch: true } });
+    const first = lines.next();
+    const stream = await eventually('the watch is open', () => [...server.openWatches][0]);
+    await own.request('GET', '/y');
+    await own.request('GET', '/y');
+    expect(server.requests.map(({ headers }) => headers.authorization)).toEqual(['Bearer 1', 'Bearer 2', 'Bearer 3']);
+    // The watch goes on over the connection it has.
+    stream.raw('{}\n');
+    expect(await first).toEqual({ done: false, value: '{}' });
+    await lines.return();
+    await own.close();
+  });
+});
+
 describe('kubeconfig', () => {
   let folder: string;
   const kubeconfig = async (user: object, cluster: object = {}): Promise<string> => {

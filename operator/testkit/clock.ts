@@ -39,6 +39,8 @@ export class FakeClock implements Clock {
 
   /** Lets `ms` milliseconds pass: fires what becomes due, in order, and lets promises settle after each. */
   async advance(ms: number): Promise<void> {
+    // What was just set going may still be about to set its timer.
+    await settle();
     const end = this.#now + ms;
     for (let due = this.#next(); due !== undefined && due.at <= end; due = this.#next()) {
       this.#fire(due);
