@@ -13,7 +13,7 @@ export const repository = join(import.meta.dirname, '../..');
 /** A file, or part of one, that is generated and committed. `path` is relative to the repository. */
 export type GeneratedFile = { readonly path: string; readonly render: () => string };
 
-/** Folders in which every file is generated: one that nothing here renders is stale. */
+/** Folders in which all YAML is generated: a file that nothing here renders is stale. */
 export const generatedFolders = ['crds', 'charts/openos/files/crds'] as const;
 
 const roleName = 'openos-controller';

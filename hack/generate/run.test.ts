@@ -46,8 +46,9 @@ describe('generating into a folder', () => {
     expect(await readFile(join(root, 'elsewhere/mine.yaml'), 'utf8')).toBe('mine\n');
   });
 
-  it('leaves folders inside its folders alone', async () => {
+  it('leaves other files and folders inside its folders alone', async () => {
     await mkdir(join(root, 'out/inner'), { recursive: true });
+    await writeFile(join(root, 'out/README.md'), 'what this is\n');
     await generate(tree());
     expect(await staleFiles(tree())).toEqual([]);
   });

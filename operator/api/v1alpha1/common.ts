@@ -120,7 +120,7 @@ export function parseObject<T>(raw: unknown, { kind, spec, status }: KindSchemas
     kind: z.literal(kind),
     metadata: storedMetadataSchema,
     spec,
-    status: z.unknown(),
+    status: z.unknown().optional(),
   });
   const parsed = envelope.safeParse(raw);
   if (!parsed.success) return { kind: 'invalid', problems: parsed.error.issues.map(problemLine) };

@@ -12,12 +12,15 @@ export function kubernetes<T>(definition: string): z.ZodType<Exclude<T, undefine
   return z.unknown().meta({ [kubernetesDefinition]: definition }) as z.ZodType<Exclude<T, undefined>>;
 }
 
-/** A CEL rule of the API server. `message` tells the user what to do; `fieldPath` is where the error points to. */
+/**
+ * A CEL rule of the API server. `message` tells the user what to do; `fieldPath` is where the error points to.
+ * Of Kubernetes' reasons FieldValueDuplicate is missing: with it the API server leaves out the message.
+ */
 export type Rule = {
   readonly rule: string;
   readonly message: string;
   readonly fieldPath?: string;
-  readonly reason?: 'FieldValueInvalid' | 'FieldValueForbidden' | 'FieldValueRequired' | 'FieldValueDuplicate';
+  readonly reason?: 'FieldValueInvalid' | 'FieldValueForbidden' | 'FieldValueRequired';
 };
 
 /** Metadata that attaches CEL rules to a schema. Rules see the value as `self`. */

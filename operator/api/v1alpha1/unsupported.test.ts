@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import type { AgentSpec } from './agent.ts';
+import type { TenantSpec } from './tenant.ts';
+import { unsupportedAgentFields, unsupportedTenantFields } from './unsupported.ts';
+
+describe('fields of an Agent this version does not act on', () => {
+  const cases: readonly (readonly [string, AgentSpec, readonly string[]])[] = [
+    ['the short form is supported', { image: 'a', startupDeadlineSeconds: 5 }, []],
+    ['the full form is supported', { template: { spec: { containers: [{ name: 'a', image: 'a' }] } } }, []],
+    ['the readiness gate is supported', { image: 'a', events: { readinessGate: 'BestEffort' } }, []],
+    [
+      'asking for what happens anyway is supported',
+      { image: 'a', operatingMode: 'Running', restartPolicy: 'Always' },
+      [],
+    ],
+    ['suspension is not', { image: 'a', operatingMode: 'Suspended' }, ['operatingMode']],
+    ['a run to completion is not', { image: 'a', restartPolicy: 'OnFailure' }, ['restartPolicy']],
+    ['claims are not', { image: 'a', volumeClaimTemplates: [] }, ['volumeClaimTemplates']],
+    [
+      'retention, traffic, recovery and lifecycle are not',
+      { image: 'a', persistentVolumeClaimRetentionPolicy: {}, networkPolicy: {}, recovery: {}, lifecycle: {} },
+      ['persistentVolumeClaimRetentionPolicy', 'networkPolicy', 'recovery', 'lifecycle'],
+    ],
+  ];
+  it.each(cases)('%s', (_title, spec, expected) => {
+    expect(unsupportedAgentFields(spec)).toEqual(expected);
+  });
+});
+
+describe('fields of a Tenant this version does not act on', () => {
+  const cases: readonly (readonly [string, TenantSpec, readonly string[]])[] = [
+    ['nothing is supported', {}, []],
+    [
+      'name, namespaces and runtime classes are supported',
+      { displayName: 'A', namespaces: [{ name: 'a' }], runtimeClasses: { default: 'gvisor' } },
+      [],
+    ],
+    ['asking for what happens anyway is supported', { suspend: 'None', deletionPolicy: 'Orphan' }, []],
+    ['holding and deleting are not', { suspend: 'Hold', deletionPolicy: 'Delete' }, ['suspend', 'deletionPolicy']],
+    ['an empty list that would forbid everything is not', { allowedRegistries: [] }, ['allowedRegistries']],
+    [
+      'people, amounts, places and isolation are not',
+      {
+        owners: [],
+        quota: {},
+        limitRange: { limits: [] },
+        priorityClasses: { allowed: [] },
+        nodeSelector: {},
+        tolerations: [],
+        network: {},
+        podSecurity: {},
+      },
+      ['owners', 'quota', 'limitRange', 'priorityClasses', 'nodeSelector', 'tolerations', 'network', 'podSecurity'],
+    ],
+  ];
+  it.each(cases)('%s', (_title, spec, expected) => {
+    expect(unsupportedTenantFields(spec)).toEqual(expected);
+  });
+});
