@@ -23,6 +23,7 @@ import { lastRow } from './resources/agent/history.ts';
 import { type TenantPorts, tenantPass } from './resources/tenant/controller.ts';
 import type { Database } from './store/db.ts';
 import { listOpenAggregates } from './store/repositories/history.ts';
+import { outboxOf } from './store/repositories/outbox.ts';
 import type { ControllerName, Metrics } from './telemetry/metrics.ts';
 import { activeTraceparent, formatTraceparent, newTraceContext, withSpan } from './telemetry/tracing.ts';
 
@@ -55,10 +56,10 @@ export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () =
   const tenants = controllerQueue('tenant', clock, metrics);
   const epoch = new LeaderEpoch(database, config.podName);
   const publisher = new Publisher({
-    db: database.db,
+    outbox: outboxOf(database.db),
     broker: parts.broker,
-    owner: config.podName,
     log,
+    metrics,
     onSettled: (aggregates) => {
       for (const id of aggregates) agents.add(id);
     },
@@ -75,7 +76,7 @@ export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () =
   const unsubscribe = subscribe(parts, { agents, tenants, expectations, written });
 
   await Promise.race([caches.whenSynced(), aborted(lost)]);
-  const publishing = publisher.run(lost);
+  publisher.start();
   for (const controller of controllers) controller.start();
   const findOpenRows = () => queueOpenRows(database, agents, log);
   void findOpenRows();
@@ -92,7 +93,7 @@ export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () =
   for (const stop of [...unsubscribe, ...stopListening]) stop();
   clearInterval(timer);
   await Promise.all(controllers.map((controller) => controller.stop(graceful() ? drainMs : 0)));
-  await publishing;
+  await publisher.stop();
   metrics.leading(false);
 }
 
@@ -166,7 +167,7 @@ function agentPortsOf(parts: LeaderParts, { expectations, written, epoch, publis
     newTraceparent: () => activeTraceparent() ?? formatTraceparent(newTraceContext()),
     defaultRuntimeClass: config.defaultRuntimeClass,
     record: (observed, transitions) =>
-      recordAgent({ database, epoch, metrics, recorded: () => publisher.nudge() }, observed, transitions),
+      recordAgent({ database, epoch, metrics, recorded: () => publisher.nudge(observed.uid) }, observed, transitions),
     execute: (action) => executeWith(client, log, action),
     writeStatus: async ({ resource, object, status }) => {
       const stored = await writeStatus<CachedAgent>(client, resource, object as Agent & StoredObject, status);

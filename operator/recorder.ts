@@ -1,5 +1,4 @@
-import { type EventDraft, encode } from './events/registry.ts';
-import type { EventType } from './events/schemas/index.ts';
+import { encode } from './events/registry.ts';
 import { OperatorError } from './kernel/errors.ts';
 import type { AgentTransition } from './resources/agent/events.ts';
 import type { AgentObserved } from './resources/agent/facts.ts';
@@ -97,8 +96,7 @@ export async function recordAgent(
       seq: lastSeq + 1 + index,
       occurredAt: new Date(observedAt),
       traceContext: observed.traceparent,
-      // Checked by `encode` against the schema of the type.
-      data: event.data as EventDraft<EventType>['data'],
+      data: event.data,
     }),
   );
   await recordTransitions(database.db, {
