@@ -159,9 +159,9 @@ function hardened(spec: PodSpec, runtimeClassName: string, traceparent: string):
 function restricted(container: Container, tmp: string, traceparent: string): Container {
   const security = {
     allowPrivilegeEscalation: false,
-    capabilities: { drop: ['ALL'] },
     readOnlyRootFilesystem: true,
     ...container.securityContext,
+    capabilities: { drop: ['ALL'], ...container.securityContext?.capabilities },
   };
   const mounts = container.volumeMounts ?? [];
   const needsTmp = security.readOnlyRootFilesystem && !mounts.some((mount) => isTmp(mount));
