@@ -106,6 +106,8 @@ export type PodOverrides = {
   readonly phase?: string;
   readonly reason?: string;
   readonly deleting?: boolean;
+  /** When it was created (ms since the epoch). */
+  readonly createdAt?: number;
   readonly runtimeClassName?: string;
 };
 
@@ -122,6 +124,7 @@ export function aPod(overrides: PodOverrides = {}): V1Pod {
       name,
       namespace: agent.metadata.namespace,
       uid: overrides.uid ?? `uid-of-${name}`,
+      creationTimestamp: at(overrides.createdAt ?? t0),
       labels: { [labels.agent]: agent.metadata.name },
       ...(deleting ? { deletionTimestamp: at(t0) } : {}),
     },
@@ -201,7 +204,7 @@ export function aHistory(...rows: readonly AgentRow[]): Extract<AgentHistory, { 
   };
 }
 
-type PathStep = readonly [to: AgentRow['to'], overrides?: RowOverrides];
+export type PathStep = readonly [to: AgentRow['to'], overrides?: RowOverrides];
 
 /** A record in which each step follows the one before: `from` and `seq` are filled in. */
 export function aPath(...steps: readonly PathStep[]): Extract<AgentHistory, { kind: 'known' }> {

@@ -46,7 +46,7 @@ export type Attempt = {
   readonly pod: V1Pod | undefined;
   /** Not before this is a pod created (ms since the epoch). */
   readonly notBefore: number;
-  /** By this the pod has to be Ready (ms since the epoch). */
+  /** By this its pod has to be Ready (ms since the epoch); none while there is no pod: nothing has been tried yet. */
   readonly deadline: number | undefined;
   /** When a Failed agent is tried again; undefined when never, or when it has not failed. */
   readonly retryFailedAt: number | undefined;
@@ -59,20 +59,26 @@ export function attemptOf(observed: AgentObserved, now: number): Attempt {
   const name = start === undefined ? undefined : podName(observed.name, observed.uid, start.seq);
   const spec = observed.agent?.spec;
   const notBefore = start === undefined ? now : start.observedAt + backoffMs(start, recoveryOf(spec));
+  const pod = observed.pods.find(({ metadata }) => metadata?.name === name);
   return {
     start,
     number: countedAttempt(observed, now),
     reason: start?.reason,
     specHash: start?.detail.specHash,
     podName: name,
-    pod: observed.pods.find((pod) => pod.metadata?.name === name),
+    pod,
     notBefore,
-    deadline:
-      start === undefined
-        ? undefined
-        : notBefore + (spec?.startupDeadlineSeconds ?? defaults.startupDeadlineSeconds) * 1000,
+    deadline: pod === undefined ? undefined : startDeadline(pod, notBefore, spec),
     retryFailedAt: last?.to === 'Failed' ? retryAt(last, recoveryOf(spec)) : undefined,
   };
+}
+
+// From the pod's own creation on: time in which no pod could be made (the database or the operator was away, the
+// runtime class missing, an old pod still stopping) is not the pod's fault and uses no attempt up.
+function startDeadline(pod: V1Pod, notBefore: number, spec: AgentSpec | undefined): number {
+  const created = new Date(pod.metadata?.creationTimestamp ?? notBefore).getTime();
+  const seconds = spec?.startupDeadlineSeconds ?? defaults.startupDeadlineSeconds;
+  return Math.max(notBefore, created) + seconds * 1000;
 }
 
 /** The newest row that began an attempt. */

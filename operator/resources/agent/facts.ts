@@ -33,6 +33,9 @@ export type AgentFacts = {
   readonly podsGone: boolean;
   /** Nothing stands in the way of starting: tenant, runtime class, a spec we act on in full. */
   readonly admitted: boolean;
+  /** The pod of this attempt is not what the spec asks for. */
+  readonly specOutdated: boolean;
+  /** The same, and nothing stands in the way of another pod. */
   readonly specChanged: boolean;
   readonly retryDue: boolean;
   readonly attemptsLeft: boolean;
@@ -56,6 +59,11 @@ const imagePullReasons = new Set([
   'RegistryUnavailable',
 ]);
 
+/** Whether the container waits for an image that cannot be had. */
+export function isImagePullFailing(status: V1ContainerStatus): boolean {
+  return imagePullReasons.has(status.state?.waiting?.reason ?? '');
+}
+
 /** After a crash loop a pod has to stay Ready this long before we believe it. */
 export const crashLoopProbationMs = 10_000;
 
@@ -76,21 +84,25 @@ export function timeOf(value: Date | string | undefined): number | undefined {
 export function agentFacts(observed: AgentObserved, admitted: boolean, now: number): AgentFacts {
   const attempt = attemptOf(observed, now);
   const pod = attempt.pod;
-  const statuses = pod?.status?.containerStatuses ?? [];
+  const main = pod?.status?.containerStatuses ?? [];
+  const statuses = [...(pod?.status?.initContainerStatuses ?? []), ...main];
+  const usable = observed.invalid === undefined ? observed.agent?.spec : undefined;
+  const specOutdated = usable !== undefined && attempt.specHash !== specHash(usable);
   const podReady = isPodReady(pod);
   const readySince = timeOf(podCondition(pod, 'Ready')?.lastTransitionTime);
   return {
     absent: observed.agent === undefined,
     podsGone: observed.pods.length === 0 && !observed.podOnItsWay,
     admitted,
-    specChanged: admitted && observed.agent !== undefined && attempt.specHash !== specHash(observed.agent.spec),
-    retryDue: attempt.retryFailedAt !== undefined && now >= attempt.retryFailedAt,
+    specOutdated,
+    specChanged: admitted && specOutdated,
+    retryDue: admitted && attempt.retryFailedAt !== undefined && now >= attempt.retryFailedAt,
     attemptsLeft: attempt.number <= recoveryOf(observed.agent?.spec).backoffLimit,
     startDeadlinePassed: attempt.deadline !== undefined && now >= attempt.deadline,
     podTrouble: observed.podOnItsWay ? undefined : podTrouble(pod, statuses),
     waitingFor: waitingFor(pod, statuses),
     podScheduled: podCondition(pod, 'PodScheduled')?.status === 'True',
-    containerStarted: statuses.some(hasStarted),
+    containerStarted: main.some(hasStarted),
     podReady,
     readyLongEnough:
       attempt.reason !== 'CrashLoop' || (readySince !== undefined && now >= readySince + crashLoopProbationMs),
@@ -112,9 +124,5 @@ function podTrouble(pod: V1Pod | undefined, statuses: readonly V1ContainerStatus
 function waitingFor(pod: V1Pod | undefined, statuses: readonly V1ContainerStatus[]): AgentReason | undefined {
   const scheduled = podCondition(pod, 'PodScheduled');
   if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable') return 'Unschedulable';
-  const waiting = [...(pod?.status?.initContainerStatuses ?? []), ...statuses].map(
-    (s) => s.state?.waiting?.reason ?? '',
-  );
-  if (waiting.some((reason) => imagePullReasons.has(reason))) return 'ImagePullFailed';
-  return undefined;
+  return statuses.some(isImagePullFailing) ? 'ImagePullFailed' : undefined;
 }
