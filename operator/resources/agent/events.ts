@@ -61,7 +61,9 @@ function agentTransition(
         phase: rule.to,
         reason,
         attempt: number,
-        ...(observed.agent === undefined ? {} : { runtimeClassName: observed.runtimeClass.name }),
+        ...(observed.agent === undefined
+          ? {}
+          : { runtimeClassName: pod?.spec?.runtimeClassName ?? observed.runtimeClass.name }),
         ...(pod?.metadata?.name === undefined ? {} : { podName: pod.metadata.name }),
         ...(pod?.metadata?.uid === undefined ? {} : { podUid: pod.metadata.uid }),
         ...(pod?.spec?.nodeName === undefined ? {} : { nodeName: pod.spec.nodeName }),
