@@ -1,5 +1,6 @@
 import type { AgentStatus } from '../../api/v1alpha1/agent.ts';
 import type { Action } from '../../kernel/action.ts';
+import { sameStatus } from '../../kernel/conditions.ts';
 import { ApiError, type OperatorError } from '../../kernel/errors.ts';
 import { type Outcome, requeue } from '../../kernel/outcome.ts';
 import type { PolicyRule } from '../../kernel/rbac.ts';
@@ -74,8 +75,9 @@ function explain(
   if (agent === undefined || failed.kind !== 'create') return undefined;
   const refusal = refusalOf(error, failed);
   if (refusal === undefined) return undefined;
-  const status = refusedStatus(agent, refusal.reason, refusal.message, now);
-  return { status, outcome: retryOf(status, now) };
+  const status = refusedStatus(observed, agent, refusal.reason, refusal.message, now);
+  const outcome = retryOf(status, now);
+  return sameStatus(agent.status, status) ? { outcome } : { status, outcome };
 }
 
 type Refusal = { readonly reason: 'PodRejected' | 'NameConflict'; readonly message: string };

@@ -11,8 +11,8 @@ import {
 } from '../../kernel/conditions.ts';
 import { type Attempt, attemptOf } from './attempt.ts';
 import type { Blocker } from './blockers.ts';
-import { type AgentFacts, type AgentObserved, podCondition } from './facts.ts';
-import { type AgentRow, isOut, lastRow } from './history.ts';
+import { type AgentFacts, type AgentObserved, agentFacts, isImagePullFailing, podCondition } from './facts.ts';
+import { type AgentHistory, type AgentRow, isOut, lastRow } from './history.ts';
 import type { RecordedPhase } from './machine.ts';
 
 /** What another object can still cure is Reconciling for this long, then Stalled (Helm gives up on Stalled at once). */
@@ -36,6 +36,7 @@ const alarming: ReadonlySet<AgentReason> = new Set<AgentReason>([
   'InvalidSpec',
 ]);
 
+type KnownHistory = Extract<AgentHistory, { readonly kind: 'known' }>;
 type Shown = { readonly phase: AgentPhase; readonly reason: AgentReason; readonly message: string };
 
 /** The status an agent should show. Times in it are RFC 3339. */
@@ -47,19 +48,15 @@ export function agentStatus(
   now: number,
 ): AgentStatus {
   const attempt = attemptOf(observed, now);
-  const shown = summary(observed, agent, blocker, facts);
+  const shown = summary(observed, agent, attempt.pod, blocker, facts);
   const generation = agent.metadata.generation;
   return {
-    ...carried(observed, agent),
+    ...recordedFields(observed, agent, attempt, now),
     observedGeneration: generation,
     phase: shown.phase,
     reason: shown.reason,
     message: shown.message,
-    runtimeClassName: observed.runtimeClass.name,
     ...(observed.tenancy.kind === 'member' ? { tenant: observed.tenancy.tenant } : {}),
-    attempts: attempt.number,
-    ...retryTime(observed, attempt, now),
-    ...podFields(attempt),
     conditions: conditionsFrom(
       conditions(observed, shown, blocker),
       progress(agent, shown, blocker, now),
@@ -72,24 +69,22 @@ export function agentStatus(
   };
 }
 
-/** What only the record can tell; while it cannot be read the last shown values stay. */
-function carried(observed: AgentObserved, agent: Agent): Partial<AgentStatus> {
-  const { history } = observed;
-  if (history.kind === 'unavailable') {
-    const { createdAt, scheduledAt, startingAt, readyAt, startLatencyMilliseconds, lastFailureReason, consistency } =
-      agent.status ?? {};
-    return defined({
-      createdAt,
-      scheduledAt,
-      startingAt,
-      readyAt,
-      startLatencyMilliseconds,
-      lastFailureReason,
-      consistency,
-    });
-  }
-  const { last, latestByPhase: rows } = history;
+/** What only the record can tell, the pod of the attempt included; while it cannot be read, what was shown stays. */
+function recordedFields(observed: AgentObserved, agent: Agent, attempt: Attempt, now: number): Partial<AgentStatus> {
+  const { history, runtimeClass } = observed;
+  if (history.kind === 'unavailable') return { runtimeClassName: runtimeClass.name, ...agent.status };
+  return {
+    ...projection(history),
+    runtimeClassName: attempt.pod?.spec?.runtimeClassName ?? runtimeClass.name,
+    attempts: attempt.number,
+    ...retryTime(observed, attempt, now),
+    ...podFields(attempt),
+  };
+}
+
+function projection({ last, latestByPhase: rows }: KnownHistory): Partial<AgentStatus> {
   if (last === undefined) return {};
+  const published = Math.max(...Object.values(rows).map((row) => row.event.publishedAt ?? 0));
   const failure = newest(rows.Recovering?.reason === 'Retrying' ? undefined : rows.Recovering, rows.Failed);
   const start = newest(newest(rows.Created, rows.Recovering), rows.Replacing);
   const sinceStart = (row: AgentRow | undefined) => (row && start && row.seq > start.seq ? row : undefined);
@@ -105,9 +100,7 @@ function carried(observed: AgentObserved, agent: Agent): Partial<AgentStatus> {
       lastEventID: last.event.id,
       lastEventType: last.event.type,
       sequence: last.seq,
-      ...(last.event.publishedAt === undefined
-        ? {}
-        : { lastPublishedTime: new Date(last.event.publishedAt).toISOString() }),
+      ...(published === 0 ? {} : { lastPublishedTime: new Date(published).toISOString() }),
     },
   });
 }
@@ -146,13 +139,19 @@ function podFields({ pod }: Attempt): Partial<AgentStatus> {
 }
 
 /** True while the gate holds Ready back: its event is required to be out and is not. */
-function awaitsPublish(row: AgentRow, agent: Agent): boolean {
-  return row.to === 'Ready' && agent.spec.events?.readinessGate !== 'BestEffort' && !isOut(row);
+function awaitsPublish(row: AgentRow, { spec }: Agent): boolean {
+  // A spec that cannot be used may be anything at all.
+  return row.to === 'Ready' && spec?.events?.readinessGate !== 'BestEffort' && !isOut(row);
 }
 
 /** Phase, reason and message: the summary for people. Conditions are the contract. */
-function summary(observed: AgentObserved, agent: Agent, blocker: Blocker | undefined, facts: AgentFacts): Shown {
-  const { history } = observed;
+function summary(
+  { history }: AgentObserved,
+  agent: Agent,
+  attemptPod: Attempt['pod'],
+  blocker: Blocker | undefined,
+  facts: AgentFacts,
+): Shown {
   if (history.kind === 'unavailable') return withoutRecord(agent);
   const { last } = history;
   if (last === undefined) {
@@ -162,42 +161,45 @@ function summary(observed: AgentObserved, agent: Agent, blocker: Blocker | undef
       message: blocker?.message ?? 'About to be created.',
     };
   }
-  if (blocker !== undefined && (blocker.onlyByUser || last.to !== 'Ready')) {
-    return { phase: last.to, reason: blocker.reason, message: blocker.message };
+  const awaits = awaitsPublish(last, agent);
+  const phase = awaits ? (last.from as RecordedPhase) : last.to;
+  // A Ready pod stays Ready whatever keeps another from starting, as long as it is what the spec asks for.
+  if (blocker !== undefined && (blocker.onlyByUser || last.to !== 'Ready' || facts.specOutdated)) {
+    return { phase, reason: blocker.reason, message: blocker.message };
   }
-  if (awaitsPublish(last, agent)) {
+  if (awaits) {
     return {
-      phase: last.from as RecordedPhase,
+      phase,
       reason: 'AwaitingEventPublish',
       message: 'The pod is Ready; the Agent follows as soon as its agent.ready event is on the stream.',
     };
   }
-  return { phase: last.to, ...explanation(observed, last, facts) };
+  return { phase, ...explanation(attemptPod, last, facts) };
 }
 
 /** Nothing can be recorded: an agent that is Ready stays so, one that never started waits. */
-function withoutRecord({ status }: Agent): Shown {
+function withoutRecord({ metadata, status }: Agent): Shown {
   const message = 'The database cannot be reached; nothing new is started until it is back.';
   if (status?.phase === undefined) return { phase: 'Pending', reason: 'DatabaseUnavailable', message };
-  if (status.phase === 'Ready')
-    return { phase: 'Ready', reason: 'AgentReady', message: status.message ?? 'The agent runs.' };
+  // Only of the spec that was judged: what a new one asks for is not known to run.
+  const stands = status.reason === 'AgentReady' && status.observedGeneration === metadata.generation;
+  if (stands) return { phase: status.phase, reason: 'AgentReady', message: status.message ?? 'The agent runs.' };
   return { phase: status.phase, reason: 'DatabaseUnavailable', message };
 }
 
-function explanation(observed: AgentObserved, last: AgentRow, facts: AgentFacts): Omit<Shown, 'phase'> {
+function explanation(pod: Attempt['pod'], last: AgentRow, { waitingFor }: AgentFacts): Omit<Shown, 'phase'> {
   if (last.to === 'Ready') return { reason: 'AgentReady', message: 'The agent runs.' };
   if (last.to === 'Failed') {
     const message = `Gave up after ${last.attempt} ${last.attempt === 1 ? 'try' : 'tries'}. Fix the cause (status.lastFailureReason, kubectl describe) and change the spec; it is also tried again at status.nextRetryTime.`;
     return { reason: last.reason as AgentReason, message };
   }
+  if (waitingFor !== undefined) return { reason: waitingFor, message: waitingMessage(pod, waitingFor) };
   if (last.to === 'Recovering' && last.reason !== 'Retrying') {
     return {
       reason: last.reason as AgentReason,
       message: `The last pod did not work out; try ${last.attempt} is next.`,
     };
   }
-  if (facts.waitingFor !== undefined)
-    return { reason: facts.waitingFor, message: waitingMessage(observed, facts.waitingFor) };
   return { reason: 'PodNotReady', message: phaseMessages[last.to] ?? 'The pod is not Ready.' };
 }
 
@@ -211,11 +213,10 @@ const phaseMessages: Readonly<Partial<Record<RecordedPhase, string>>> = {
 };
 
 /** The scheduler's or the kubelet's own words: they name the image or the resource that is short. */
-function waitingMessage(observed: AgentObserved, reason: AgentReason): string {
-  const pod = observed.pods[0];
+function waitingMessage(pod: Attempt['pod'], reason: AgentReason): string {
   if (reason === 'Unschedulable') return podCondition(pod, 'PodScheduled')?.message ?? 'No node fits the pod.';
   const statuses = [...(pod?.status?.initContainerStatuses ?? []), ...(pod?.status?.containerStatuses ?? [])];
-  const image = statuses.find((status) => status.state?.waiting !== undefined)?.image;
+  const image = statuses.find(isImagePullFailing)?.image;
   return `The image ${image ?? 'of the agent'} cannot be pulled. Check its name, that the node can reach its registry, and imagePullSecrets.`;
 }
 
@@ -252,11 +253,13 @@ function eventsPublished(observed: AgentObserved): ConditionFact {
   if (history.kind === 'unavailable') {
     return { type, status: 'False', reason: 'DatabaseUnavailable', message: 'The database cannot be reached.' };
   }
-  const event = history.last?.event;
-  if (event?.state === 'DeadLettered') {
-    const message = `The broker refused the event ${event.id}: ${event.lastError ?? 'no reason given'}`;
+  // It need not be the newest: later events of this agent wait behind it.
+  const dead = Object.values(history.latestByPhase).find((row) => row.event.state === 'DeadLettered')?.event;
+  if (dead !== undefined) {
+    const message = `The broker refused the event ${dead.id}: ${dead.lastError ?? 'no reason given'}`;
     return { type, status: 'False', reason: 'DeadLettered', message };
   }
+  const event = history.last?.event;
   if (event?.state !== 'Pending') {
     return { type, status: 'True', reason: 'UpToDate', message: 'Every event is on the stream.' };
   }
@@ -278,33 +281,14 @@ function stalledReason(agent: Agent, shown: Shown, blocker: Blocker | undefined,
 
 /** What a create that the API server refused shows: the server's own words, Reconciling first and Stalled after a minute. */
 export function refusedStatus(
+  observed: AgentObserved,
   agent: Agent,
   reason: 'PodRejected' | 'NameConflict',
   message: string,
   now: number,
 ): AgentStatus {
-  const prior: Partial<AgentStatus> = agent.status ?? {};
-  const phase = prior.phase ?? 'Created';
-  const blocker: Blocker = { reason, message, condition: 'PodScheduled', onlyByUser: false };
-  const shown: Shown = { phase, reason, message };
-  const published = findCondition(prior.conditions ?? [], 'EventsPublished');
-  const facts: readonly ConditionFact[] = [
-    { type: 'Ready', status: 'False', reason, message },
-    ...(published === undefined ? [] : [published]),
-    { type: 'PodScheduled', status: 'False', reason, message },
-  ];
-  const generation = agent.metadata.generation;
-  return {
-    ...prior,
-    phase,
-    reason,
-    message,
-    observedGeneration: generation,
-    conditions: conditionsFrom(facts, progress(agent, shown, blocker, now), prior.conditions ?? [], {
-      generation,
-      now,
-    }),
-  };
+  const refusal: Blocker = { reason, message, condition: 'PodScheduled', onlyByUser: false };
+  return agentStatus(observed, agent, refusal, agentFacts(observed, true, now), now);
 }
 
 export type StatusWrite =
