@@ -14,7 +14,7 @@ import {
   podCondition,
   timeOf,
 } from './facts.ts';
-import { lastRow } from './history.ts';
+import { isOut, lastRow } from './history.ts';
 import { startsAttempt, walk } from './machine.ts';
 import { agentPod } from './pod.ts';
 import { agentStatus, statusEvents, statusWrite } from './status.ts';
@@ -25,6 +25,8 @@ export type AgentDecision = Decision<AgentTransition, AgentStatus>;
 const databaseRecheckMs = 5_000;
 /** A pod we created shows up in the cache within milliseconds; this is the net below it. */
 const podRecheckMs = 2_000;
+/** The publisher says when an event is out; this is the net below it, for one that runs in another process. */
+const publishRecheckMs = 30_000;
 /** A blocker is rechecked when what it names changes; this is the net below it. */
 const blockerRecheckMs = 30_000;
 
@@ -57,7 +59,9 @@ function act(
 ): AgentDecision {
   const attempt = attemptOf(observed, now);
   const plan = podPlan(observed, attempt, blocker, now);
-  if (agent === undefined) return { transitions: [], plan, outcome: settled };
+  if (agent === undefined) {
+    return { transitions: [], plan, outcome: observed.podOnItsWay ? requeue(podRecheckMs) : settled };
+  }
   const next = agentStatus(observed, agent, blocker, facts, now);
   const write = statusWrite(agent.status, next, lastRow(observed.history), now);
   const shown = write.kind === 'now';
@@ -82,7 +86,7 @@ function podPlan(
   const phase = lastRow(observed.history)?.to;
   const keep = observed.agent === undefined || phase === 'Failed' ? undefined : attempt.podName;
   const surplus = observed.pods.filter((pod) => pod.metadata?.name !== keep);
-  const deletions = surplus.filter((pod) => pod.metadata?.deletionTimestamp === undefined).map(deletePod);
+  const deletions = deletePods(surplus);
   if (observed.pods.length > 0 || observed.podOnItsWay || blocker !== undefined || now < attempt.notBefore)
     return deletions;
   return [...deletions, ...createPod(observed, attempt)];
@@ -103,10 +107,14 @@ function createPod(observed: AgentObserved, attempt: Attempt): readonly Action[]
   return [{ kind: 'create', resource: podResource, object: pod }];
 }
 
-function deletePod(pod: AgentObserved['pods'][number]): Action {
-  const { namespace, name = '', uid = '' } = pod.metadata ?? {};
-  const ref = { resource: podResource, name, ...(namespace === undefined ? {} : { namespace }) };
-  return { kind: 'delete', ref, uid };
+/** Deletes these pods, but for those that are on their way out already. */
+function deletePods(pods: AgentObserved['pods']): readonly Action[] {
+  const standing = pods.filter((pod) => pod.metadata?.deletionTimestamp === undefined);
+  return standing.map(({ metadata: { namespace, name = '', uid = '' } = {} }) => ({
+    kind: 'delete',
+    ref: { resource: podResource, name, ...(namespace === undefined ? {} : { namespace }) },
+    uid,
+  }));
 }
 
 /** Every point in time at which this agent has to be looked at though nothing changes. */
@@ -116,7 +124,9 @@ function deadlines(
   blocker: Blocker | undefined,
   now: number,
 ): readonly Outcome[] {
-  const phase = lastRow(observed.history)?.to;
+  const last = lastRow(observed.history);
+  const phase = last?.to;
+  const awaitsPod = phase !== undefined && startsAttempt(phase) && blocker === undefined && observed.pods.length === 0;
   const starting = phase !== undefined && (startsAttempt(phase) || phase === 'Scheduled' || phase === 'Starting');
   const readySince = timeOf(podCondition(attempt.pod, 'Ready')?.lastTransitionTime);
   return [
@@ -124,7 +134,8 @@ function deadlines(
     upcoming(starting ? attempt.deadline : undefined, now),
     upcoming(starting && readySince !== undefined ? readySince + crashLoopProbationMs : undefined, now),
     upcoming(attempt.retryFailedAt, now),
-    phase !== undefined && startsAttempt(phase) && attempt.pod === undefined ? requeue(podRecheckMs) : settled,
+    awaitsPod && now >= attempt.notBefore ? requeue(podRecheckMs) : settled,
+    last !== undefined && !isOut(last) ? requeue(publishRecheckMs) : settled,
     blocker === undefined || blocker.onlyByUser ? settled : requeue(blockerRecheckMs),
   ];
 }
@@ -136,7 +147,7 @@ function upcoming(at: number | undefined, now: number): Outcome {
 /** Persist before schedule: without the database no pod is made and none is touched, but those of a deleted agent go. */
 function withoutDatabase(observed: AgentObserved, now: number): AgentDecision {
   const outcome = requeue(databaseRecheckMs);
-  if (observed.agent === undefined) return { transitions: [], plan: observed.pods.map(deletePod), outcome };
+  if (observed.agent === undefined) return { transitions: [], plan: deletePods(observed.pods), outcome };
   const blocker = blockerOf(observed);
   const next = agentStatus(observed, observed.agent, blocker, agentFacts(observed, false, now), now);
   const write = statusWrite(observed.agent.status, next, undefined, now);
