@@ -190,7 +190,7 @@ export class KubeClient {
 
   /**
    * DELETE of exactly this UID. `gone`: it was not there any more, another object has its name, or
-   * the server is at it already. Children go in the background.
+   * the server is at it already. Children go in the background. Needs the right to `get` as well.
    */
   async delete(ref: ObjectRef, options: DeleteOptions): Promise<'deleted' | 'gone'> {
     const { uid, gracePeriodSeconds, signal } = options;
@@ -208,8 +208,13 @@ export class KubeClient {
       });
       return 'deleted';
     } catch (error) {
-      if (hasCode(error, 'NotFound') || hasCode(error, 'Conflict')) return 'gone';
-      throw error;
+      if (hasCode(error, 'NotFound')) return 'gone';
+      if (!hasCode(error, 'Conflict')) throw error;
+      // Only the UID was a condition, but a conflict has other causes too: look before calling it done.
+      const standing = await this.get(ref, { signal });
+      const isUntouched = standing?.metadata.uid === uid && standing.metadata.deletionTimestamp === undefined;
+      if (isUntouched) throw error;
+      return 'gone';
     }
   }
 

@@ -82,7 +82,8 @@ describe('two candidates', () => {
     const began = performance.now();
     one.stop.abort();
     await eventually('two leads', () => two.elector.isLeading);
-    expect(performance.now() - began).toBeLessThan(timings.retryMs + 500);
+    // At its next look, not after the whole lease.
+    expect(performance.now() - began).toBeLessThan(timings.leaseMs - 1_000);
     await one.running;
     expect(log).toEqual(['one leads', 'one ends its work', 'one stopped', 'two leads']);
     expect((await stored())?.spec).toMatchObject({ holderIdentity: 'two', leaseTransitions: 1 });
@@ -103,7 +104,7 @@ describe('two candidates', () => {
     expect(one.elector.isLeading).toBe(false);
     expect(log).toEqual(['one leads', 'one ends its work', 'one stopped', 'two leads']);
     expect(took).toBeGreaterThan(timings.leaseMs - timings.retryMs - 100);
-    expect(took).toBeLessThan(timings.leaseMs + 2_000);
+    expect(took).toBeLessThan(timings.leaseMs + 4_000);
     await one.running;
     await Promise.all([one.end(), two.end()]);
   });

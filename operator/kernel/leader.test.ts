@@ -186,6 +186,21 @@ describe('the leader', () => {
     expect(server.lease?.spec).toMatchObject({ holderIdentity: 'me' });
   });
 
+  test('that lost the Lease returns only when its work has ended, so that it may run again', async () => {
+    const clock = new FakeClock();
+    const { client, store } = aServer();
+    const work = Promise.withResolvers<void>();
+    const { elector, log, running } = anElector(client, clock, { onStartedLeading: () => work.promise });
+    await settle();
+    store(held('other', 'a'));
+    await clock.advance(30_000);
+    expect(elector.isLeading).toBe(false);
+    expect(log).toEqual([]);
+    work.resolve();
+    await running;
+    expect(log).toEqual(['stopped']);
+  });
+
   test('whose work throws gives the Lease back', async () => {
     const clock = new FakeClock();
     const { client, server } = aServer();

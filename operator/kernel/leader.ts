@@ -90,7 +90,8 @@ export class LeaderElector {
 
   /**
    * Waits for the Lease, leads, and returns when leadership is over: lost, or given back because
-   * `signal` aborted (then the work is ended first) or because the work ended by itself.
+   * `signal` aborted or because the work ended by itself. The work has ended by then; only when it
+   * was told to stop and takes longer than the renewal deadline it is left alone, the Lease kept.
    */
   async run(signal: AbortSignal): Promise<void> {
     await this.#acquire(signal);
@@ -109,7 +110,8 @@ export class LeaderElector {
     // Unfinished work may still write: then the Lease has to run out, or two would work at once.
     if (kept && finished) await this.#release();
     this.#renewedAt = undefined;
-    if (finished) await work;
+    // Who lost the Lease may run for it again: not beside the remains of the work before.
+    if (finished || !kept) await work;
     onStoppedLeading?.();
   }
 

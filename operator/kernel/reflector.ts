@@ -62,6 +62,7 @@ export class Reflector<T extends StoredObject> {
   #listedOnce = false;
   #lastActivity: number;
   #disconnectedSince: number | undefined;
+  #failing = false;
   #backoffMs: number;
 
   constructor(options: ReflectorOptions<T>) {
@@ -190,7 +191,9 @@ export class Reflector<T extends StoredObject> {
     const { clock, hooks } = this.#options;
     hooks?.onError?.(error.code);
     this.#disconnectedSince ??= clock.now();
-    this.#log.warn({ code: error.code, err: error }, 'list or watch failed, trying again');
+    // An outage is news once, not at every attempt.
+    this.#log[this.#failing ? 'debug' : 'warn']({ code: error.code, err: error }, 'list or watch failed, trying again');
+    this.#failing = true;
     if (isVersionUnusable(error)) this.#resourceVersion = undefined;
     const retryAfterMs = error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
     await this.#wait(retryAfterMs, signal);
@@ -246,7 +249,10 @@ export class Reflector<T extends StoredObject> {
   }
 
   #alive(): void {
-    this.#lastActivity = this.#options.clock.now();
+    const now = this.#options.clock.now();
+    if (this.#failing) this.#log.info({ awayMs: now - (this.#disconnectedSince ?? now) }, 'list or watch works again');
+    this.#failing = false;
+    this.#lastActivity = now;
     this.#disconnectedSince = undefined;
   }
 
