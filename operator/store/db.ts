@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
-import type { Logger } from 'pino';
 import type { OperatorError } from '../kernel/errors.ts';
+import type { Logger } from '../kernel/logger.ts';
 import { openPool } from './pool.ts';
 import type { Db } from './tables/index.ts';
 
@@ -51,7 +51,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     if (now === available || closed) return;
     available = now;
     if (failure) options.log.warn({ code: failure.code }, failure.message);
-    if (!failure) options.log.info('Postgres is available');
+    if (!failure) options.log.info({}, 'Postgres is available');
     // While it is away nobody may have a reason to ask, so we do: the return must be noticed.
     if (failure) probe = setInterval(() => void ping().catch(() => undefined), probeIntervalMs);
     if (!failure) clearInterval(probe);

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import { Migrator } from 'kysely/migration';
-import type { Logger } from 'pino';
 import { OperatorError } from '../kernel/errors.ts';
+import type { Logger } from '../kernel/logger.ts';
 import { classifyDatabaseError, StoreErrorCode } from './errors.ts';
 import { migrations } from './migrations/index.ts';
 import { openPool } from './pool.ts';

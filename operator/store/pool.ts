@@ -1,6 +1,6 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import pg from 'pg';
-import type { Logger } from 'pino';
+import type { Logger } from '../kernel/logger.ts';
 import { type AvailabilityObserver, classifyingPool } from './driver.ts';
 import type { Db, Tables } from './tables/index.ts';
 
@@ -32,8 +32,8 @@ export function openPool(options: PoolOptions): Db {
     types: { getTypeParser: typeParser },
   });
   // A backend that dies under an idle or a checked-out client emits here; without listeners the process ends.
-  pool.on('error', () => log.debug('an idle database connection was lost'));
-  pool.on('connect', (client) => client.on('error', () => log.debug('a database connection was lost')));
+  pool.on('error', () => log.debug({}, 'an idle database connection was lost'));
+  pool.on('connect', (client) => client.on('error', () => log.debug({}, 'a database connection was lost')));
   return new Kysely<Tables>({ dialect: new PostgresDialect({ pool: classifyingPool(pool, options.observe) }) });
 }
 

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { pino } from 'pino';
+import { silentLogger } from '../kernel/logger.ts';
 import { type Database, migrate, openDatabase } from '../store/db.ts';
 import { takeOver } from '../store/repositories/leadership.ts';
 import type { NewOutboxRow, NewTransition, Recording } from '../store/repositories/recording.ts';
 import { startPostgres, type TestPostgres } from './postgres.ts';
 
-export const silent = pino({ level: 'silent' });
+export const silent = silentLogger;
 
 export type TestStore = {
   readonly postgres: TestPostgres;

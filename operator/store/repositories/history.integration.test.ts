@@ -48,7 +48,7 @@ describe('the history of an aggregate', () => {
     const recording = aRecording({ transitions: [aTransition(), aTransition({ from: 'Created', to: 'Scheduled' })] });
     await recordTransitions(db(), recording);
     const mark = { eventId: recording.outbox[0]?.eventId ?? '', streamCreated: 'x', streamSeq: 1 };
-    expect(await markPublished(db(), [mark])).toBe(1);
+    expect(await markPublished(db(), [mark])).toHaveLength(1);
 
     const history = await readHistory(db(), 'agent', recording.aggregate.id);
     expect(history.latestByPhase.Created?.event.state).toBe('Published');

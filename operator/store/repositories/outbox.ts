@@ -80,26 +80,24 @@ export type PublishedMark = {
 
 /**
  * Marks events as Published, in one statement. The broker has them, so this holds whoever has the lease
- * by now. Returns how many were still open.
+ * by now. Returns for each event that was still open the milliseconds since its transaction began.
  * @throws OperatorError DatabaseUnavailable, DatabaseContention
  */
-export async function markPublished(db: Db, marks: readonly PublishedMark[]): Promise<number> {
-  if (marks.length === 0) return 0;
-  const { rows } = await sql<{ marked: number }>`/*mark_published*/
-    with mark as (
-      select * from unnest(${marks.map((mark) => mark.eventId)}::uuid[], ${marks.map((mark) => mark.streamCreated)}::text[],
-        ${marks.map((mark) => mark.streamSeq)}::bigint[]) as m(event_id, stream_created, stream_seq)
-    ), marked as (
-      update outbox o set state = 'Published', published_at = clock_timestamp(), stream_created = mark.stream_created,
-        stream_seq = mark.stream_seq, lease_owner = null, lease_until = null, next_attempt_at = null, last_error = null
-      from mark where o.event_id = mark.event_id and o.state in ('Pending', 'DeadLettered')
-      returning 1
-    )
-    select count(*)::integer as marked from marked`.execute(db);
-  return rows[0]?.marked ?? 0;
+export async function markPublished(db: Db, marks: readonly PublishedMark[]): Promise<readonly number[]> {
+  if (marks.length === 0) return [];
+  const ids = marks.map((mark) => mark.eventId);
+  const streams = marks.map((mark) => mark.streamCreated);
+  const sequences = marks.map((mark) => mark.streamSeq);
+  const { rows } = await sql<{ latency: number }>`/*mark_published*/
+    update outbox o set state = 'Published', published_at = clock_timestamp(), stream_created = mark.stream_created,
+      stream_seq = mark.stream_seq, lease_owner = null, lease_until = null, next_attempt_at = null, last_error = null
+    from unnest(${ids}::uuid[], ${streams}::text[], ${sequences}::bigint[]) as mark(event_id, stream_created, stream_seq)
+    where o.event_id = mark.event_id and o.state in ('Pending', 'DeadLettered')
+    returning (extract(epoch from o.published_at - o.created_at) * 1000)::float8 as latency`.execute(db);
+  return rows.map(({ latency }) => latency);
 }
 
-/** An event the broker refused. */
+/** An event the broker refused. `error` is shown to people: a code and a sentence, no payload. */
 export type Refusal = {
   readonly eventId: string;
   readonly owner: string;
@@ -172,4 +170,24 @@ export async function greatestStreamSeq(db: Db): Promise<number> {
     .select((eb) => eb.fn.max('stream_seq').as('greatest'))
     .executeTakeFirst();
   return row?.greatest ?? 0;
+}
+
+/** The outbox as a publisher needs it. */
+export type Outbox = {
+  claimHeads(claim: Claim): Promise<readonly ClaimedEvent[]>;
+  markPublished(marks: readonly PublishedMark[]): Promise<readonly number[]>;
+  markAttemptFailed(refusal: Refusal, retryAfterMs: number): Promise<boolean>;
+  deadLetter(refusal: Refusal): Promise<boolean>;
+  releaseLeases(owner: string, eventIds?: readonly string[]): Promise<void>;
+};
+
+/** Binds the functions above to a database. */
+export function outboxOf(db: Db): Outbox {
+  return {
+    claimHeads: (claim) => claimHeads(db, claim),
+    markPublished: (marks) => markPublished(db, marks),
+    markAttemptFailed: (refusal, retryAfterMs) => markAttemptFailed(db, refusal, retryAfterMs),
+    deadLetter: (refusal) => deadLetter(db, refusal),
+    releaseLeases: (owner, eventIds) => releaseLeases(db, owner, eventIds),
+  };
 }

@@ -1,0 +1,251 @@
+import { randomUUID } from 'node:crypto';
+import { type Clock, systemClock } from '../kernel/clock.ts';
+import { OperatorError } from '../kernel/errors.ts';
+import type { Logger } from '../kernel/logger.ts';
+import type { ClaimedEvent, Outbox } from '../store/repositories/outbox.ts';
+import type { Broker } from './broker.ts';
+import { EventErrorCode } from './errors.ts';
+import { LowerBound } from './lower-bound.ts';
+import { MarkQueue } from './mark-queue.ts';
+import { Pacer } from './pacer.ts';
+import { send } from './send.ts';
+
+export type PublisherOptions = {
+  readonly outbox: Outbox;
+  readonly broker: Broker;
+  readonly log: Logger;
+  /** Called when something about these aggregates' events has been committed: published or dead-lettered. */
+  readonly onSettled?: (aggregateIds: ReadonlySet<string>) => void;
+  readonly metrics?: {
+    readonly eventPublished: (latencyMs: number) => void;
+    readonly eventAttemptFailed: () => void;
+    readonly eventDeadLettered: () => void;
+  };
+  readonly clock?: Clock;
+  /** Aggregates served at the same time; each has one message in flight. */
+  readonly maxInFlight?: number;
+  /** Refusals after which an event is parked. */
+  readonly maxAttempts?: number;
+  /** Wait after the first refusal; doubles up to a minute. Milliseconds. */
+  readonly attemptBackoffMs?: number;
+  /** Milliseconds until others may take what this publisher claimed; at most 10 s. */
+  readonly leaseMs?: number;
+};
+
+export type PublisherState = {
+  /** Aggregates whose events are being published or marked. */
+  readonly inFlight: number;
+  /** Events the broker has and the outbox does not know of yet. */
+  readonly unmarked: number;
+  /** Since the start of this process. */
+  readonly published: number;
+  readonly deadLettered: number;
+};
+
+const runLength = 16;
+const pollMs = 250;
+const idlePollMs = 1_000;
+const idleAfterMs = 5_000;
+const slowestAttemptBackoffMs = 60_000;
+const stopDeadlineMs = 8_000;
+
+/**
+ * Carries outbox rows to the broker: in order per aggregate, at least once, any number of publishers at
+ * a time. It claims heads under a lease, publishes outside of any transaction, and marks in batches.
+ */
+export class Publisher {
+  readonly #outbox: Outbox;
+  readonly #broker: Broker;
+  readonly #options: PublisherOptions;
+  readonly #clock: Clock;
+  readonly #pacer: Pacer;
+  readonly #marks: MarkQueue;
+  readonly #bound = new LowerBound();
+  readonly #owner = randomUUID();
+  readonly #active = new Map<string, Promise<void>>();
+  /** Aggregates that got new events while older ones of theirs were in flight. */
+  readonly #revisit = new Set<string>();
+  readonly #leaseMs: number;
+  readonly #maxInFlight: number;
+  #loop: Promise<void> | undefined;
+  #unsubscribe: (() => void) | undefined;
+  #stopping = false;
+  #lastClaimAt = Number.NEGATIVE_INFINITY;
+  #published = 0;
+  #deadLettered = 0;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#outbox = options.outbox;
+    this.#broker = options.broker;
+    this.#clock = options.clock ?? systemClock;
+    this.#pacer = new Pacer(this.#clock);
+    this.#leaseMs = Math.min(options.leaseMs ?? 10_000, 10_000);
+    this.#maxInFlight = options.maxInFlight ?? 128;
+    this.#marks = new MarkQueue({
+      outbox: this.#outbox,
+      clock: this.#clock,
+      onMarked: (aggregateIds, latencies) => this.#onMarked(aggregateIds, latencies),
+    });
+  }
+
+  /** Begins to publish. Neither the database nor the broker needs to be there yet. */
+  start(): void {
+    if (this.#loop) return;
+    this.#unsubscribe = this.#broker.onState(({ available }) => {
+      if (!available) return;
+      this.#pacer.resume();
+      this.#bound.reset();
+      this.#pacer.want();
+    });
+    this.#loop = this.#run();
+  }
+
+  /** Says that events were committed, for one aggregate if it is known: they go out without waiting for a poll. */
+  nudge(aggregateId?: string): void {
+    if (aggregateId !== undefined && this.#active.has(aggregateId)) this.#revisit.add(aggregateId);
+    else this.#pacer.want();
+  }
+
+  state(): PublisherState {
+    return {
+      inFlight: this.#active.size,
+      unmarked: this.#marks.size,
+      published: this.#published,
+      deadLettered: this.#deadLettered,
+    };
+  }
+
+  /** Ends what is in flight, marks it, and gives the rest back, so that the next publisher need not wait. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    this.#unsubscribe?.();
+    this.#pacer.stop();
+    await this.#loop;
+    // A database that is away keeps marks waiting; then the leases end by themselves.
+    const cancel = this.#clock.setTimer(stopDeadlineMs, () => this.#marks.abandon());
+    await Promise.all(this.#active.values());
+    cancel();
+    await this.#outbox.releaseLeases(this.#owner).catch(() => undefined);
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopping) {
+      const capacity = this.#maxInFlight - this.#active.size;
+      if (capacity > 0 && this.#broker.state.available && this.#pacer.isReady) await this.#claim(capacity);
+      else await this.#pacer.sleep(this.#pollMs());
+    }
+  }
+
+  #pollMs(): number {
+    return this.#clock.monotonic() - this.#lastClaimAt < idleAfterMs ? pollMs : idlePollMs;
+  }
+
+  async #claim(heads: number): Promise<void> {
+    this.#pacer.take();
+    const now = this.#clock.monotonic();
+    const claim = { owner: this.#owner, leaseMs: this.#leaseMs, heads, runLength, lowerBound: this.#bound.next(now) };
+    try {
+      this.#dispatch(await this.#outbox.claimHeads(claim), heads, now);
+    } catch (error) {
+      this.#pause(error);
+      this.#pacer.want();
+    }
+  }
+
+  #dispatch(events: readonly ClaimedEvent[], heads: number, claimedAt: number): void {
+    if (events.length === 0) return;
+    this.#lastClaimAt = claimedAt;
+    this.#bound.claimed(Math.max(...events.map(({ pos }) => pos)), claimedAt);
+    const runs = Map.groupBy(events, ({ aggregateId }) => aggregateId);
+    // A full claim, or a full run: more is waiting behind it.
+    if (runs.size >= heads) this.#pacer.want();
+    for (const [aggregateId, run] of runs) {
+      // Still in our hands although its lease ended: its marks wait for the database.
+      if (this.#active.has(aggregateId)) continue;
+      if (run.length >= runLength) this.#revisit.add(aggregateId);
+      const delivery = this.#deliver(aggregateId, run, claimedAt).finally(() => this.#done(aggregateId));
+      this.#active.set(aggregateId, delivery);
+    }
+  }
+
+  #done(aggregateId: string): void {
+    this.#active.delete(aggregateId);
+    if (this.#revisit.delete(aggregateId)) this.#pacer.want();
+    else this.#pacer.wake();
+  }
+
+  /** Publishes the events of one aggregate one after the other; never rejects. */
+  async #deliver(aggregateId: string, run: readonly ClaimedEvent[], claimedAt: number): Promise<void> {
+    const marks: Promise<boolean>[] = [];
+    // A publish may take half of the lease; one that starts later could end when others hold the event.
+    const lastStart = claimedAt + this.#leaseMs / 2;
+    let next = 0;
+    for (const event of run) {
+      if (this.#stopping || this.#clock.monotonic() > lastStart) break;
+      const mark = await send(this.#broker, event).catch((error: unknown) => this.#failed(event, error));
+      if (mark === 'refused') next += 1;
+      if (typeof mark === 'string') break;
+      next += 1;
+      this.#pacer.resume();
+      marks.push(this.#marks.add(mark, aggregateId));
+    }
+    await Promise.all(marks);
+    await this.#giveBack(run.slice(next));
+  }
+
+  /** Tells a refused message, which counts as an attempt, from a broker that is away, which does not. */
+  async #failed(event: ClaimedEvent, error: unknown): Promise<'refused' | 'unavailable'> {
+    if (!(error instanceof OperatorError) || error.code !== EventErrorCode.MessageRefused) {
+      this.#pause(error);
+      return 'unavailable';
+    }
+    const refusal = { eventId: event.eventId, owner: this.#owner, error: `${error.code}: ${error.message}` };
+    const isLast = event.attempts + 1 >= (this.#options.maxAttempts ?? 5);
+    this.#options.metrics?.eventAttemptFailed();
+    try {
+      if (isLast) await this.#park(event, refusal);
+      else await this.#outbox.markAttemptFailed(refusal, this.#attemptBackoff(event));
+    } catch {
+      // The database is away: the attempt is not counted, and the lease ends by itself.
+    }
+    return 'refused';
+  }
+
+  async #park(event: ClaimedEvent, refusal: Parameters<Outbox['deadLetter']>[0]): Promise<void> {
+    if (!(await this.#outbox.deadLetter(refusal))) return;
+    const { eventId, eventType, kind, aggregateId, attempts } = event;
+    const fields = { eventId, eventType, kind, aggregateId, attempts: attempts + 1, reason: refusal.error };
+    this.#options.log.error(fields, 'an event was dead-lettered: later events of its resource wait behind it');
+    this.#deadLettered += 1;
+    this.#options.metrics?.eventDeadLettered();
+    this.#options.onSettled?.(new Set([aggregateId]));
+  }
+
+  #attemptBackoff(event: ClaimedEvent): number {
+    const first = this.#options.attemptBackoffMs ?? 1_000;
+    const wait = Math.min(first * 2 ** event.attempts, slowestAttemptBackoffMs);
+    this.#pacer.wantLater(wait, () => this.#bound.reset());
+    return wait;
+  }
+
+  async #giveBack(events: readonly ClaimedEvent[]): Promise<void> {
+    if (events.length === 0) return;
+    const ids = events.map(({ eventId }) => eventId);
+    await this.#outbox.releaseLeases(this.#owner, ids).catch(() => undefined);
+    this.#bound.reset();
+    this.#pacer.want();
+  }
+
+  #onMarked(aggregateIds: ReadonlySet<string>, latencies: readonly number[]): void {
+    this.#published += latencies.length;
+    for (const latency of latencies) this.#options.metrics?.eventPublished(latency);
+    this.#options.onSettled?.(aggregateIds);
+  }
+
+  #pause(error: unknown): void {
+    const pauseMs = this.#pacer.pause();
+    const code = error instanceof OperatorError ? error.code : 'unknown';
+    if (pauseMs > 0) this.#options.log.debug({ code, pauseMs }, 'publishing pauses');
+  }
+}

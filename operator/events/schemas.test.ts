@@ -1,0 +1,60 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { describe, expect, test } from 'vitest';
+import { aDraft } from '../testkit/events.ts';
+import { encode } from './registry.ts';
+import { releasableSchemas, renderEventSchemas } from './render.ts';
+
+const releasedFolder = join(import.meta.dirname, 'schemas/released');
+const released = readdirSync(releasedFolder).map((file) => ({
+  name: file.replace(/\.json$/, ''),
+  schema: JSON.parse(readFileSync(join(releasedFolder, file), 'utf8')) as unknown,
+}));
+const current = new Map(releasableSchemas().map(({ type, version, schema }) => [`${type}@${version}`, schema]));
+
+describe('released schemas', () => {
+  test('there are some, or the comparison would hold for nothing', () => {
+    expect(released.length).toBeGreaterThanOrEqual(10);
+  });
+
+  test.each(released)('$name is what it was when it was released', ({ name, schema }) => {
+    expect(current.get(name)).toEqual(schema);
+  });
+
+  test('every schema that is written today is released', () => {
+    expect([...current.keys()].sort()).toEqual(released.map(({ name }) => name).sort());
+  });
+});
+
+describe('the rendered contract', () => {
+  const files = renderEventSchemas();
+  const parsed = new Map(files.map(({ path, content }) => [path.split('/').at(-1), JSON.parse(content)]));
+
+  test('has a file per schema and one for all subjects', () => {
+    expect(files.map(({ path }) => path)).toContain('operator/events/schemas/generated/agent.ready@1.0.generated.json');
+    expect(files).toHaveLength(current.size + 1);
+  });
+
+  test('a standard validator takes what we encode and refuses what lacks a required field', () => {
+    const validate = new Ajv2020({ strict: true, validateFormats: false }).compile(
+      parsed.get('agent.scheduled@1.0.generated.json'),
+    );
+    const event = JSON.parse(encode(aDraft()).envelope);
+    expect(validate(event)).toBe(true);
+    for (const field of Object.keys(event)) expect(validate({ ...event, [field]: undefined })).toBe(false);
+  });
+
+  test('a consumer of today reads an event of the next minor version: unknown fields are allowed', () => {
+    const validate = new Ajv2020({ validateFormats: false }).compile(parsed.get('agent.ready@1.0.generated.json'));
+    const data = { ...aDraft().data, startLatencyMilliseconds: 12 };
+    const event = JSON.parse(encode(aDraft({ type: 'agent.ready', data })).envelope);
+    expect(validate({ ...event, more: 1, data: { ...event.data, more: 1 } })).toBe(true);
+  });
+
+  test('the AsyncAPI document names the subject of every event', () => {
+    const { asyncapi, channels } = parsed.get('asyncapi.generated.json');
+    expect(asyncapi).toBe('3.0.0');
+    expect(channels['agent.ready@1.0'].address).toBe('openos.events.{tenant}.agent.ready.v1');
+  });
+});
