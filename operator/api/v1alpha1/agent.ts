@@ -10,10 +10,10 @@ import { agentSpecRules } from './agent-rules.ts';
 import {
   conditionsSchema,
   type NamespacedMetadata,
+  objectParser,
   observedGenerationSchema,
   type Parsed,
   type Plain,
-  parseObject,
   templateMetadata,
 } from './common.ts';
 import { count, kubernetes, labelName, listMap, objectName, rules, seconds, timestamp } from './kubernetes.ts';
@@ -220,6 +220,8 @@ export type Agent = {
 };
 
 /** An Agent from what the API server sent, or what is wrong with its spec. */
-export function parseAgent(raw: unknown): Parsed<Agent> {
-  return parseObject(raw, { kind: 'Agent', spec: agentSpecSchema, status: agentStatusSchema });
-}
+export const parseAgent: (raw: unknown) => Parsed<Agent> = objectParser<Agent>({
+  kind: 'Agent',
+  spec: agentSpecSchema,
+  status: agentStatusSchema,
+});

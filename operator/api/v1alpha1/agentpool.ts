@@ -3,10 +3,10 @@ import { agentSpecSchema } from './agent.ts';
 import {
   conditionsSchema,
   type NamespacedMetadata,
+  objectParser,
   observedGenerationSchema,
   type Parsed,
   type Plain,
-  parseObject,
   templateMetadata,
 } from './common.ts';
 import { count, countOrPercent, rules, seconds } from './kubernetes.ts';
@@ -115,6 +115,8 @@ export type AgentPool = {
 };
 
 /** An AgentPool from what the API server sent, or what is wrong with its spec. */
-export function parseAgentPool(raw: unknown): Parsed<AgentPool> {
-  return parseObject(raw, { kind: 'AgentPool', spec: agentPoolSpecSchema, status: agentPoolStatusSchema });
-}
+export const parseAgentPool: (raw: unknown) => Parsed<AgentPool> = objectParser<AgentPool>({
+  kind: 'AgentPool',
+  spec: agentPoolSpecSchema,
+  status: agentPoolStatusSchema,
+});

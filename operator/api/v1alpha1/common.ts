@@ -111,10 +111,10 @@ export type Parsed<T> =
 type KindSchemas = { readonly kind: string; readonly spec: z.ZodType; readonly status: z.ZodType };
 
 /**
- * Parses an object of the given kind as it came from the API server. A status that does not fit is left
+ * A parser for objects of the given kind as they come from the API server. A status that does not fit is left
  * out rather than held against the object: it is ours to write anew, and a downgrade must not stop on it.
  */
-export function parseObject<T>(raw: unknown, { kind, spec, status }: KindSchemas): Parsed<T> {
+export function objectParser<T>({ kind, spec, status }: KindSchemas): (raw: unknown) => Parsed<T> {
   const envelope = z.object({
     apiVersion: z.literal(apiVersion),
     kind: z.literal(kind),
@@ -122,12 +122,14 @@ export function parseObject<T>(raw: unknown, { kind, spec, status }: KindSchemas
     spec,
     status: z.unknown().optional(),
   });
-  const parsed = envelope.safeParse(raw);
-  if (!parsed.success) return { kind: 'invalid', problems: parsed.error.issues.map(problemLine) };
-  const { status: rawStatus, ...object } = parsed.data;
-  const parsedStatus = status.safeParse(rawStatus);
-  const value = parsedStatus.success ? { ...object, status: parsedStatus.data } : object;
-  return { kind: 'valid', value: value as T };
+  return (raw) => {
+    const parsed = envelope.safeParse(raw);
+    if (!parsed.success) return { kind: 'invalid', problems: parsed.error.issues.map(problemLine) };
+    const { status: rawStatus, ...object } = parsed.data;
+    const parsedStatus = status.safeParse(rawStatus);
+    const value = parsedStatus.success ? { ...object, status: parsedStatus.data } : object;
+    return { kind: 'valid', value: value as T };
+  };
 }
 
 function problemLine(issue: z.core.$ZodIssue): string {

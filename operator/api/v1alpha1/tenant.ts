@@ -4,10 +4,10 @@ import { egressRulesSchema, ingressRulesSchema } from './agent.ts';
 import {
   type ClusterMetadata,
   conditionsSchema,
+  objectParser,
   observedGenerationSchema,
   type Parsed,
   type Plain,
-  parseObject,
 } from './common.ts';
 import { count, kubernetes, labelName, listMap, listSet, objectName, quantity, rules } from './kubernetes.ts';
 import { TenantPhase } from './phases.ts';
@@ -234,6 +234,8 @@ export type Tenant = {
 };
 
 /** A Tenant from what the API server sent, or what is wrong with its spec. */
-export function parseTenant(raw: unknown): Parsed<Tenant> {
-  return parseObject(raw, { kind: 'Tenant', spec: tenantSpecSchema, status: tenantStatusSchema });
-}
+export const parseTenant: (raw: unknown) => Parsed<Tenant> = objectParser<Tenant>({
+  kind: 'Tenant',
+  spec: tenantSpecSchema,
+  status: tenantStatusSchema,
+});
