@@ -43,13 +43,12 @@ wait_for() {
 # argument. This finds also those whose pid was not yet written down when their
 # starter was killed, and never mistakes a recycled pid for ours.
 processes_of() {
-  local process executable arguments
-  for process in /proc/[0-9]*; do
-    executable=$(readlink "$process/exe" 2>/dev/null) || continue
-    [[ $executable == "$bin/"* ]] || continue
-    arguments=$(tr '\0' ' ' 2>/dev/null <"$process/cmdline") || continue
-    [[ $arguments != *"$1/"* ]] || echo "${process#/proc/}"
-  done
+  local process arguments
+  while read -r process; do
+    arguments=()
+    mapfile -d '' -t arguments 2>/dev/null <"$process/cmdline" || continue
+    [[ "${arguments[*]} " != *"$1/"* ]] || echo "${process#/proc/}"
+  done < <(find /proc/[0-9]*/exe -maxdepth 0 -lname "$bin/*" -printf '%h\n' 2>/dev/null || true)
 }
 
 # end_processes PID…: at once; what they would save on a polite request is removed anyway.

@@ -41,13 +41,31 @@ pack() {
   echo "$archive"
 }
 
+# static_busybox prints the path of one: the system's if it is static, else Debian's
+# package unpacked into the cache, since installing it would replace the system's.
+static_busybox() {
+  local candidate folder=$cache/busybox-static
+  for attempt in 1 2; do
+    for candidate in /bin/busybox "$folder"/{bin,usr/bin}/busybox; do
+      if [[ -x $candidate ]] && ! ldd "$candidate" >/dev/null 2>&1; then
+        echo "$candidate"
+        return
+      fi
+    done
+    ((attempt == 2)) || "$toolchain/packages.sh" --unpack "$folder" busybox-static
+  done
+  die "found no static busybox in Debian's package busybox-static"
+}
+
 mkdir -p "$images"
 exec {lock}>"$images/.lock"
 flock -w 120 "$lock" || die "another node-images.sh has been busy for two minutes"
 (($# > 0)) || set -- pause coredns kube-network-policies local-path-provisioner busybox
 for image; do
   case $image in
-    busybox) pack busybox /bin/busybox "$(sha256sum /bin/busybox)" ;;
+    busybox)
+      busybox=$(static_busybox)
+      pack busybox "$busybox" "$(sha256sum <"$busybox")" ;;
     pause | coredns | kube-network-policies | local-path-provisioner)
       "$toolchain/get.sh" "$image" >/dev/null
       pack "$image" "$bin/$image" "$(<"$bin/.stamps/$image")" ;;

@@ -4,7 +4,12 @@
 # (native-init.sh as process 1 inside); what the host holds besides is the network
 # device to it, whose routes go with it, a folder and empty cgroups.
 
-native_packages=(runc iptables nftables busybox-static iproute2 util-linux ca-certificates)
+# shellcheck source=../control-plane.sh
+source "$hack_cluster/control-plane.sh"
+
+# Debian packages by the command they are for: what is there already may come from
+# elsewhere (Docker's packages, for instance, bring a runc that excludes Debian's).
+declare -A native_packages=([runc]=runc [iptables]=iptables [nft]=nftables [ip]=iproute2 [nsenter]=util-linux)
 
 native_describe() {
   [[ $index =~ ^([1-9]|[1-4][0-9])$ ]] || die "CLUSTER_INDEX=$index is not a number from 1 to 49"
@@ -68,10 +73,10 @@ native_down() {
 
 # starters prints pids of unshare processes of this state folder.
 starters() {
-  local process
-  for process in /proc/[0-9]*; do
-    [[ $(tr '\0' ' ' 2>/dev/null <"$process/cmdline") != "unshare "*" dir=$dir "* ]] || echo "${process#/proc/}"
-  done
+  local file
+  while read -r file; do
+    [[ $(readlink "${file%/cmdline}/exe") != */unshare ]] || echo "${file//[^0-9]/}"
+  done < <(grep -lzxF "dir=$dir" /proc/[0-9]*/cmdline 2>/dev/null)
 }
 
 has_ended() { [[ -z $(processes_of "$dir") ]]; }
@@ -116,16 +121,29 @@ make_cgroups() {
 
 native_is_healthy() {
   native_describe
-  [[ -f $dir/up ]] && inner >/dev/null && are_addons_ready && add_routes
+  [[ -f $dir/up ]] && inner >/dev/null && are_processes_running && are_addons_ready && add_routes
 }
 
-# are_addons_ready: one request each for the node and the three workloads.
+# are_processes_running: a dead scheduler, say, shows nowhere in what the API reports.
+are_processes_running() {
+  local process running
+  running=$(for process in $(processes_of "$dir"); do
+    process=$(readlink "/proc/$process/exe") && process=${process##*/} && echo "${process% (deleted)}"
+  done | sort -u)
+  for process in etcd kube-apiserver kube-controller-manager kube-scheduler kwok containerd kubelet kube-proxy; do
+    grep -qx "$process" <<<"$running" || return 1
+  done
+}
+
+# are_addons_ready: one call for the node, the three workloads and what pods need.
 are_addons_ready() {
-  [[ $(kubectl get nodes "$node_name" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}') == True ]] \
-    && [[ $(kubectl get -n kube-system deployments/coredns -o jsonpath='{.status.availableReplicas}') == 1 ]] \
-    && [[ $(kubectl get -n kube-system daemonsets/kube-network-policies -o jsonpath='{.status.numberAvailable}') == 1 ]] \
-    && [[ $(kubectl get -n local-path-storage deployments/local-path-provisioner -o jsonpath='{.status.availableReplicas}') == 1 ]] \
-    && kubectl get serviceaccounts/default storageclasses/standard >/dev/null
+  local found wanted
+  found=$(kubectl get -A nodes,deployments,daemonsets,serviceaccounts,storageclasses,runtimeclasses -o jsonpath='{range .items[*]}
+{.kind} {.metadata.namespace} {.metadata.name} {.status.availableReplicas}{.status.numberAvailable}{.status.conditions[?(@.type=="Ready")].status}{end}') || return 1
+  for wanted in "Node  $node_name True" "Deployment kube-system coredns 1" "DaemonSet kube-system kube-network-policies 1" \
+    "Deployment local-path-storage local-path-provisioner 1" "ServiceAccount default default " "StorageClass  standard " "RuntimeClass  gvisor "; do
+    grep -qx "$wanted.*" <<<"$found" || return 1
+  done
 } 2>/dev/null
 
 add_routes() {
@@ -141,10 +159,18 @@ check_addresses() {
   done
 }
 
+install_missing_commands() {
+  local command missing=()
+  for command in "${!native_packages[@]}"; do
+    command -v "$command" >/dev/null || missing+=("${native_packages[$command]}")
+  done
+  ((${#missing[@]} == 0)) || "$toolchain/packages.sh" "${missing[@]}"
+}
+
 native_up() {
   native_describe
   ((EUID == 0)) || die "the native cluster needs root (namespaces, devices): run as root, or install Docker or Podman and use CLUSTER_PROVIDER=kind"
-  "$toolchain/packages.sh" "${native_packages[@]}"
+  install_missing_commands
   "$toolchain/get.sh" --native >/dev/null
 
   local images
@@ -163,10 +189,10 @@ native_up() {
 native_repair() {
   say "$name is not healthy; repairing it…"
   add_routes || return 1
-  inside env KWOK_WORKDIR="$dir/kwok" kwokctl start cluster --name openos >>"$dir/log/control-plane.log" 2>&1 || return 1
+  inside env KWOK_WORKDIR="$dir/kwok" kwokctl start cluster --name "$control_plane_name" >>"$dir/log/control-plane.log" 2>&1 || return 1
   wait_for 30 kubectl get --raw /readyz || return 1
   apply_manifests || return 1
-  wait_for 60 are_addons_ready
+  wait_for 60 are_addons_ready && wait_for 10 are_processes_running
 }
 
 start_node() {
