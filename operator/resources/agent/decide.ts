@@ -11,6 +11,7 @@ import {
   type AgentObserved,
   agentFacts,
   crashLoopProbationMs,
+  isPodReady,
   podCondition,
   timeOf,
 } from './facts.ts';
@@ -128,11 +129,12 @@ function deadlines(
   const phase = last?.to;
   const awaitsPod = phase !== undefined && startsAttempt(phase) && blocker === undefined && observed.pods.length === 0;
   const starting = phase !== undefined && (startsAttempt(phase) || phase === 'Scheduled' || phase === 'Starting');
+  const onProbation = starting && attempt.reason === 'CrashLoop' && isPodReady(attempt.pod);
   const readySince = timeOf(podCondition(attempt.pod, 'Ready')?.lastTransitionTime);
   return [
     upcoming(starting ? attempt.notBefore : undefined, now),
     upcoming(starting ? attempt.deadline : undefined, now),
-    upcoming(starting && readySince !== undefined ? readySince + crashLoopProbationMs : undefined, now),
+    upcoming(onProbation && readySince !== undefined ? readySince + crashLoopProbationMs : undefined, now),
     upcoming(attempt.retryFailedAt, now),
     awaitsPod && now >= attempt.notBefore ? requeue(podRecheckMs) : settled,
     last !== undefined && !isOut(last) ? requeue(publishRecheckMs) : settled,

@@ -208,7 +208,7 @@ describe('attempts', () => {
 describe('an agent', () => {
   test('that is gone is absent, and its spec has not changed', () => {
     const facts = agentFacts(anObservedAgent({ agent: undefined, history: aReadyPath() }), true, t0);
-    expect(facts).toMatchObject({ absent: true, podsGone: true, specChanged: false });
+    expect(facts).toMatchObject({ absent: true, podsGone: true, admitted: false, specChanged: false });
   });
 
   test('can be judged while the record cannot be read', () => {

@@ -31,7 +31,7 @@ export type AgentObserved = {
 export type AgentFacts = {
   readonly absent: boolean;
   readonly podsGone: boolean;
-  /** Nothing stands in the way of starting: tenant, runtime class, a spec we act on in full. */
+  /** It is there, and nothing stands in the way of starting: tenant, runtime class, a spec we act on in full. */
   readonly admitted: boolean;
   /** The pod of this attempt is not what the spec asks for. */
   readonly specOutdated: boolean;
@@ -93,7 +93,7 @@ export function agentFacts(observed: AgentObserved, admitted: boolean, now: numb
   return {
     absent: observed.agent === undefined,
     podsGone: observed.pods.length === 0 && !observed.podOnItsWay,
-    admitted,
+    admitted: admitted && observed.agent !== undefined,
     specOutdated,
     specChanged: admitted && specOutdated,
     retryDue: admitted && attempt.retryFailedAt !== undefined && now >= attempt.retryFailedAt,
