@@ -11,7 +11,7 @@ import { removeFinalizer } from './kernel/finalizer.ts';
 import { LeaderElector, leases } from './kernel/leader.ts';
 import type { Logger } from './kernel/logger.ts';
 import type { StoredObject } from './kernel/object.ts';
-import { Transport } from './kernel/transport.ts';
+import { type RequestSample, Transport } from './kernel/transport.ts';
 import { lead } from './lead.ts';
 import { attemptStarts, transitions } from './resources/agent/machine.ts';
 import { tenantResource } from './resources/own.ts';
@@ -146,11 +146,21 @@ function createClient(
   const transport = new Transport({
     credentials: loadKubeConfig(config.kubeconfig ?? 'in-cluster'),
     version: config.version,
+    // Counted as the API server counts: by its verbs, a subresource with its resource.
     onRequest: ({ verb, resource, status }) =>
-      onRequest(verb.toLowerCase(), resource, status === 0 ? undefined : status),
+      onRequest(apiVerbs[verb], resource.split('/')[0] ?? '', status === 0 ? undefined : status),
   });
   return new KubeClient(transport, { instance: config.podName });
 }
+
+const apiVerbs = {
+  GET: 'get',
+  WATCH: 'watch',
+  POST: 'create',
+  PUT: 'update',
+  PATCH: 'patch',
+  DELETE: 'delete',
+} as const satisfies Record<RequestSample['verb'], string>;
 
 /** `openos migrate`: waits for the database, then brings it to this version's schema. */
 export async function runMigrate(config: MigrateConfig, log: Logger): Promise<void> {

@@ -57,13 +57,24 @@ export type LightCluster = {
   applyCrd(crd: KubernetesObject): Promise<void>;
   /** Runs kubectl with these arguments; returns what it prints. */
   kubectl(...args: readonly string[]): Promise<string>;
-  /** Closes the connections; the cluster stays for the other tests of the run. */
+  /** Closes the connections. A cluster of one's own ends; the shared one stays for the other tests of the run. */
   close(): Promise<void>;
 };
 
 /** The cluster all integration tests of a run share; starts it if need be. Call in `beforeAll`, close in `afterAll`. */
-export async function lightCluster(): Promise<LightCluster> {
-  const name = inject('lightClusterName');
+export function lightCluster(): Promise<LightCluster> {
+  return clusterNamed(inject('lightClusterName'), async () => {});
+}
+
+/** A cluster for one test file alone: for whoever runs an operator, which takes every Agent it sees for its own. */
+export function ownCluster(): Promise<LightCluster> {
+  const name = `${inject('lightClusterName')}-${randomBytes(3).toString('hex')}`;
+  return clusterNamed(name, async () => {
+    await run(light, ['down', name]);
+  });
+}
+
+async function clusterNamed(name: string, end: () => Promise<void>): Promise<LightCluster> {
   const { stdout } = await run(light, ['up', name]);
   const kubeconfig = stdout.trim().split('\n').at(-1) ?? '';
   const credentials = loadKubeConfig(kubeconfig);
@@ -79,7 +90,10 @@ export async function lightCluster(): Promise<LightCluster> {
     },
     applyCrd: (crd) => applyCrd(client, crd),
     kubectl,
-    close: () => client.close(),
+    close: async () => {
+      await client.close();
+      await end();
+    },
   };
 }
 

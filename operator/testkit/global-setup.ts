@@ -27,18 +27,27 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   project.provide('natsServer', join(bin, 'nats-server'));
   project.provide('lightClusterName', name);
   return async () => {
-    await run(light, ['down', name]);
+    for (const cluster of [name, ...(await ownClustersOf(name))]) await run(light, ['down', cluster]);
   };
+}
+
+/** Clusters of single test files that did not get to end theirs. */
+async function ownClustersOf(name: string): Promise<readonly string[]> {
+  const clusters = (await stateEntries()).flatMap((entry) => /^light-(test-\d+-[0-9a-f]+)$/.exec(entry)?.[1] ?? []);
+  return clusters.filter((cluster) => cluster.startsWith(`${name}-`));
 }
 
 // A run that was killed could not clean up: its cluster is named after its pid.
 async function sweep(): Promise<void> {
-  const state = join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'), 'openos');
-  const entries = await readdir(process.env.OPENOS_STATE ?? state).catch(() => []);
-  for (const entry of entries) {
-    const [, name, pid] = /^light-(test-(\d+))$/.exec(entry) ?? [];
+  for (const entry of await stateEntries()) {
+    const [, name, pid] = /^light-(test-(\d+)(?:-[0-9a-f]+)?)$/.exec(entry) ?? [];
     if (name !== undefined && !isAlive(Number(pid))) await run(light, ['down', name]);
   }
+}
+
+async function stateEntries(): Promise<readonly string[]> {
+  const state = join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local/state'), 'openos');
+  return readdir(process.env.OPENOS_STATE ?? state).catch(() => []);
 }
 
 function isAlive(pid: number): boolean {

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { eventually } from './eventually.ts';
@@ -13,13 +14,25 @@ export type OperatorOptions = {
   readonly env?: Readonly<Record<string, string>>;
 };
 
+/** What /readyz answers. */
+export type Readiness = {
+  readonly ready: boolean;
+  readonly checks: readonly { readonly name: string; readonly ok: boolean }[];
+};
+
 /** The operator as a process of its own, from source: it can be killed like the real one. */
 export type TestOperator = {
   readonly pid: number;
+  /** The name it has in the Lease: that of its pod. */
+  readonly identity: string;
   /** Everything it has logged. */
   log(): string;
   /** Resolves when /readyz says so. */
   ready(): Promise<void>;
+  /** What /readyz says; undefined before it is served. */
+  readiness(): Promise<Readiness | undefined>;
+  /** A counter or gauge of /metrics, summed over the series that carry these labels; 0 when there is none. */
+  metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
   /** SIGTERM; resolves with the exit code when it has drained. */
   stop(): Promise<number>;
   /** SIGKILL; resolves when it is gone. */
@@ -32,23 +45,27 @@ export async function runOperator(
   command: 'controller' | 'migrate' | 'prepare-uninstall',
   options: OperatorOptions,
 ): Promise<{ readonly code: number; readonly output: string }> {
-  const { child, log } = spawnOperator(command, options);
+  const { child, log } = spawnOperator(command, options.env ?? {}, options);
   const [code] = (await once(child, 'close')) as [number | null];
   return { code: code ?? 1, output: log() };
 }
 
-/** Migrates the database and starts the controller; it is ready when `ready()` resolves. */
+/** Starts the controller; it is ready when `ready()` resolves. Two of them have different names, as two pods do. */
 export async function startOperator(options: OperatorOptions): Promise<TestOperator> {
-  const { child, log } = spawnOperator('controller', options);
+  const env = { OPENOS_POD_NAME: `openos-${randomBytes(4).toString('hex')}`, ...options.env };
+  const { child, log } = spawnOperator('controller', env, options);
   const closed = once(child, 'close') as Promise<[number | null]>;
   const { pid } = child;
   if (pid === undefined) throw new Error('the operator could not be started');
   return {
     pid,
+    identity: env.OPENOS_POD_NAME,
     log,
     ready: async () => {
-      await eventually('the operator is ready', () => isReady(log), 60_000);
+      await eventually('the operator is ready', async () => (await readiness(log))?.ready, 60_000);
     },
+    readiness: () => readiness(log),
+    metric: async (name, labels) => sumOf(await page(log, 'metrics'), name, labels ?? {}),
     stop: async () => {
       child.kill('SIGTERM');
       const [code] = await closed;
@@ -62,8 +79,13 @@ export async function startOperator(options: OperatorOptions): Promise<TestOpera
   };
 }
 
-function spawnOperator(command: string, options: OperatorOptions): { readonly child: ChildProcess; log(): string } {
-  const { kubeconfig, databaseUrl, natsUrl, env } = options;
+type Environment = Readonly<Record<string, string>>;
+
+function spawnOperator(
+  command: string,
+  env: Environment,
+  { kubeconfig, databaseUrl, natsUrl }: OperatorOptions,
+): { readonly child: ChildProcess; log(): string } {
   const child = spawn(process.execPath, [main, command], {
     env: {
       PATH: process.env.PATH,
@@ -87,9 +109,23 @@ function spawnOperator(command: string, options: OperatorOptions): { readonly ch
   return { child, log: () => output };
 }
 
-async function isReady(log: () => string): Promise<boolean> {
+async function page(log: () => string, path: string): Promise<string> {
   const port = /"port":(\d+)[^\n]*openos controller started/.exec(log())?.[1];
-  if (port === undefined) return false;
-  const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
-  return answer?.ok ?? false;
+  if (port === undefined) throw new Error('the operator serves nothing yet');
+  return (await fetch(`http://127.0.0.1:${port}/${path}`)).text();
+}
+
+async function readiness(log: () => string): Promise<Readiness | undefined> {
+  const text = await page(log, 'readyz').catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as Readiness);
+}
+
+/** Adds up series of Prometheus' text format. */
+function sumOf(text: string, name: string, labels: Environment): number {
+  const wanted = Object.entries(labels).map(([key, value]) => `${key}="${value}"`);
+  return text
+    .split('\n')
+    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    .filter((line) => wanted.every((label) => line.includes(label)))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
 }

@@ -1,108 +1,224 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import type { Agent, AgentSpec, AgentStatus } from '../api/v1alpha1/agent.ts';
-import type { Tenant } from '../api/v1alpha1/tenant.ts';
+import { labels } from '../api/v1alpha1/names.ts';
+import type { Tenant, TenantSpec, TenantStatus } from '../api/v1alpha1/tenant.ts';
 import { NatsBroker } from '../events/nats-broker.ts';
 import { type ReceivedEvent, readEvents } from '../events/read-events.ts';
+import { leases } from '../kernel/leader.ts';
 import { silentLogger } from '../kernel/logger.ts';
 import type { KubernetesObject, ObjectRef, StoredObject } from '../kernel/object.ts';
+import { podResource } from '../resources/builtin.ts';
 import { agentResource, tenantResource } from '../resources/own.ts';
-import { type LightCluster, lightCluster } from './cluster.ts';
+import type { Database } from '../store/db.ts';
+import { type LightCluster, ownCluster } from './cluster.ts';
 import { eventually } from './eventually.ts';
 import { startNats, type TestNats } from './nats.ts';
-import { runOperator, startOperator, type TestOperator } from './operator.ts';
+import { type OperatorOptions, runOperator, startOperator, type TestOperator } from './operator.ts';
 import { startPostgres, type TestPostgres } from './postgres.ts';
+import { openTestDatabase } from './store.ts';
+import { TcpProxy } from './tcp-proxy.ts';
 
 export type StoredAgent = StoredObject & Pick<Agent, 'spec' | 'status'>;
 export type StoredTenant = StoredObject & Pick<Tenant, 'spec' | 'status'>;
+export type Environment = Readonly<Record<string, string>>;
+
+/** A row of what Postgres holds of an agent, with what became of its event. */
+export type Row = {
+  readonly seq: number;
+  readonly phase: string;
+  readonly eventId: string;
+  readonly eventType: string;
+  readonly published: boolean;
+};
 
 const crdsFolder = join(import.meta.dirname, '../../crds');
+const statusDeadlineMs = 45_000;
 
 /** A real cluster, Postgres and NATS with the operator as a process: everything but a kubelet. */
 export type World = {
   readonly cluster: LightCluster;
   readonly postgres: TestPostgres;
   readonly nats: TestNats;
+  /** Between the operator and the API server; what the test itself asks does not pass here. */
+  readonly apiServer: TcpProxy;
   /** Starts the operator and waits until it is ready. */
-  startOperator(env?: Readonly<Record<string, string>>): Promise<TestOperator>;
+  startOperator(env?: Environment): Promise<TestOperator>;
   /** Starts it and does not wait: for worlds with a part missing. */
-  launchOperator(env?: Readonly<Record<string, string>>): Promise<TestOperator>;
+  launchOperator(env?: Environment): Promise<TestOperator>;
+  /** Runs a command of the operator to its end. */
+  run(command: 'controller' | 'migrate' | 'prepare-uninstall', env?: Environment): ReturnType<typeof runOperator>;
   /** Makes a Tenant with one namespace, both of this name, and waits until it is Ready. */
   tenant(name: string): Promise<void>;
+  createTenant(name: string, spec: TenantSpec): Promise<StoredTenant>;
+  /** Waits until the Tenant's status satisfies `when`, and answers it. */
+  tenantStatus(name: string, what: string, when: (status: TenantStatus) => boolean): Promise<TenantStatus>;
   createAgent(namespace: string, name: string, spec?: AgentSpec): Promise<StoredAgent>;
   agent(namespace: string, name: string): Promise<StoredAgent | undefined>;
   /** Waits until the Agent's status satisfies `when`, and answers it. */
   status(namespace: string, name: string, what: string, when: (status: AgentStatus) => boolean): Promise<AgentStatus>;
+  ready(namespace: string, name: string): Promise<AgentStatus>;
+  /** Every pod made for the agent with this UID. */
+  podsOf(uid: string): Promise<readonly StoredObject[]>;
   delete(ref: ObjectRef): Promise<void>;
   /** Everything on the stream, or what concerns one agent. */
   events(aggregateId?: string): Promise<readonly ReceivedEvent[]>;
+  /** What is recorded of an agent, in order. */
+  rows(uid: string): Promise<readonly Row[]>;
+  /** Waits until the newest row is of this phase and every event is on the stream. */
+  recorded(uid: string, phase: string): Promise<readonly Row[]>;
+  /** Who holds the Lease; '' when nobody does. */
+  leader(): Promise<string>;
   stop(): Promise<void>;
 };
 
-/** A world of its own but for the cluster, which the tests of a run share: use names of your own. Stop it in `afterAll`. */
+/** A world of its own, its Lease in the namespace default. Stop it in `afterAll`. */
 export async function startWorld(): Promise<World> {
-  const [cluster, postgres, nats] = await Promise.all([lightCluster(), startPostgres(), startNats()]);
+  const [cluster, postgres, nats] = await Promise.all([ownCluster(), startPostgres(), startNats()]);
   await cluster.haveNodes(2);
   for (const crd of await customResourceDefinitions()) await cluster.applyCrd(crd);
-  const parts = { kubeconfig: cluster.kubeconfig, databaseUrl: postgres.url, natsUrl: nats.url };
+  const home = await mkdtemp(join(tmpdir(), 'openos-world-'));
+  const apiServer = await new TcpProxy(Number(cluster.credentials.server.port)).start();
+  const kubeconfig = await kubeconfigThrough(apiServer, cluster, home);
+  const parts = { kubeconfig, databaseUrl: postgres.url, natsUrl: nats.url };
   const migrated = await runOperator('migrate', parts);
   if (migrated.code !== 0) throw new Error(`migrate failed: ${migrated.output}`);
+  const database = openTestDatabase(postgres);
   const operators: TestOperator[] = [];
-
-  async function launch(env: Readonly<Record<string, string>> = {}): Promise<TestOperator> {
-    const operator = await startOperator({ ...parts, env });
-    operators.push(operator);
-    return operator;
-  }
-
-  const agent = (namespace: string, name: string) =>
-    cluster.client.get<StoredAgent>({ resource: agentResource, namespace, name });
-
   return {
     cluster,
     postgres,
     nats,
-    agent,
-    launchOperator: launch,
-    startOperator: async (env) => {
-      const operator = await launch(env);
+    apiServer,
+    ...operatorsOf(parts, operators),
+    ...tenantsOf(cluster),
+    ...agentsOf(cluster),
+    ...recordOf(database),
+    events: (aggregateId) => eventsOf(nats, aggregateId),
+    leader: async () => {
+      const lease = await cluster.client.get<StoredObject & { readonly spec: { readonly holderIdentity?: string } }>({
+        resource: leases,
+        namespace: 'default',
+        name: 'openos-controller',
+      });
+      return lease?.spec.holderIdentity ?? '';
+    },
+    stop: async () => {
+      await Promise.all(operators.map((operator) => operator.kill()));
+      await Promise.all([apiServer.close(), database.close()]);
+      await Promise.all([nats.stop(), postgres.stop(), cluster.close(), rm(home, { recursive: true })]);
+    },
+  };
+}
+
+function operatorsOf(parts: OperatorOptions, operators: TestOperator[]) {
+  async function launchOperator(env: Environment = {}): Promise<TestOperator> {
+    const operator = await startOperator({ ...parts, env });
+    operators.push(operator);
+    return operator;
+  }
+  return {
+    launchOperator,
+    startOperator: async (env?: Environment) => {
+      const operator = await launchOperator(env);
       await operator.ready();
       return operator;
     },
-    tenant: async (name) => {
-      const spec = { namespaces: [{ name }] };
-      const manifest = { apiVersion: 'openos.dev/v1alpha1', kind: 'Tenant', metadata: { name }, spec };
-      await cluster.client.create(tenantResource, manifest as KubernetesObject);
-      await eventually(`tenant ${name} is Ready`, async () => {
-        const tenant = await cluster.client.get<StoredTenant>({ resource: tenantResource, name });
-        return tenant?.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True');
-      });
-    },
-    createAgent: (namespace, name, spec = { image: 'registry.test/agent:1' }) => {
-      const manifest = { apiVersion: 'openos.dev/v1alpha1', kind: 'Agent', metadata: { name, namespace }, spec };
-      return cluster.client.create<StoredAgent>(agentResource, manifest as KubernetesObject);
-    },
-    status: (namespace, name, what, when) =>
-      eventually(
-        `Agent ${namespace}/${name}: ${what}`,
-        async () => {
-          const status = (await agent(namespace, name))?.status;
-          if (status === undefined || !when(status)) throw new Error(JSON.stringify(status));
-          return status;
-        },
-        30_000,
-      ),
-    delete: async (ref) => {
-      const standing = await cluster.client.get(ref);
-      if (standing !== undefined) await cluster.client.delete(ref, { uid: standing.metadata.uid });
-    },
-    events: (aggregateId) => eventsOf(nats, aggregateId),
-    stop: async () => {
-      await Promise.all(operators.map((operator) => operator.kill()));
-      await Promise.all([nats.stop(), postgres.stop(), cluster.close()]);
+    run: (command: 'controller' | 'migrate' | 'prepare-uninstall', env: Environment = {}) =>
+      runOperator(command, { ...parts, env }),
+  };
+}
+
+function tenantsOf({ client }: LightCluster) {
+  const createTenant = (name: string, spec: TenantSpec) => {
+    const manifest = { apiVersion: 'openos.dev/v1alpha1', kind: 'Tenant', metadata: { name }, spec };
+    return client.create<StoredTenant>(tenantResource, manifest as KubernetesObject);
+  };
+  const tenantStatus = (name: string, what: string, when: (status: TenantStatus) => boolean) =>
+    eventually(
+      `Tenant ${name}: ${what}`,
+      async () => {
+        const status = (await client.get<StoredTenant>({ resource: tenantResource, name }))?.status;
+        if (status === undefined || !when(status)) throw new Error(JSON.stringify(status));
+        return status;
+      },
+      statusDeadlineMs,
+    );
+  return {
+    createTenant,
+    tenantStatus,
+    tenant: async (name: string) => {
+      await createTenant(name, { namespaces: [{ name }] });
+      await tenantStatus(name, 'Ready', ({ conditions = [] }) =>
+        conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
+      );
     },
   };
+}
+
+function agentsOf({ client }: LightCluster) {
+  const agent = (namespace: string, name: string) =>
+    client.get<StoredAgent>({ resource: agentResource, namespace, name });
+  const status = (namespace: string, name: string, what: string, when: (status: AgentStatus) => boolean) =>
+    eventually(
+      `Agent ${namespace}/${name}: ${what}`,
+      async () => {
+        const shown = (await agent(namespace, name))?.status;
+        if (shown === undefined || !when(shown)) throw new Error(JSON.stringify(shown));
+        return shown;
+      },
+      statusDeadlineMs,
+    );
+  return {
+    agent,
+    status,
+    ready: (namespace: string, name: string) => status(namespace, name, 'Ready', ({ phase }) => phase === 'Ready'),
+    createAgent: (namespace: string, name: string, spec: AgentSpec = { image: 'registry.test/agent:1' }) => {
+      const manifest = { apiVersion: 'openos.dev/v1alpha1', kind: 'Agent', metadata: { name, namespace }, spec };
+      return client.create<StoredAgent>(agentResource, manifest as KubernetesObject);
+    },
+    podsOf: async (uid: string) =>
+      (await client.list<StoredObject>(podResource, { labelSelector: `${labels.agentUid}=${uid}` })).items,
+    delete: async (ref: ObjectRef) => {
+      const standing = await client.get(ref);
+      if (standing !== undefined) await client.delete(ref, { uid: standing.metadata.uid });
+    },
+  };
+}
+
+function recordOf({ db }: Database) {
+  async function rows(uid: string): Promise<readonly Row[]> {
+    const found = await db
+      .selectFrom('transition as t')
+      .innerJoin('outbox as o', 'o.event_id', 't.event_id')
+      .where('t.aggregate_id', '=', uid)
+      .orderBy('t.seq')
+      .select(['t.seq', 't.to_phase as phase', 't.event_id as eventId', 't.event_type as eventType', 'o.state'])
+      .execute();
+    return found.map(({ state, ...row }) => ({ ...row, published: state === 'Published' }));
+  }
+  return {
+    rows,
+    recorded: (uid: string, phase: string) =>
+      eventually(
+        `agent ${uid} is recorded as ${phase}, its events published`,
+        async () => {
+          const found = await rows(uid);
+          if (found.at(-1)?.phase === phase && found.every(({ published }) => published)) return found;
+          throw new Error(JSON.stringify(found));
+        },
+        statusDeadlineMs,
+      ),
+  };
+}
+
+async function kubeconfigThrough(proxy: TcpProxy, cluster: LightCluster, home: string): Promise<string> {
+  const text = await readFile(cluster.kubeconfig, 'utf8');
+  const path = join(home, 'kubeconfig');
+  await writeFile(path, text.replaceAll(`:${cluster.credentials.server.port}`, `:${proxy.port}`));
+  return path;
 }
 
 async function customResourceDefinitions(): Promise<readonly KubernetesObject[]> {

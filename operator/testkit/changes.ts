@@ -1,0 +1,50 @@
+import type { KubeClient } from '../kernel/client.ts';
+import { hasCode } from '../kernel/errors.ts';
+import type { ResourceType, StoredObject } from '../kernel/object.ts';
+import { eventually } from './eventually.ts';
+
+export type Change<T> = { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: T };
+
+/** Every version of one object from now on, as a watch tells it: nothing in between is missed. */
+export type Changes<T> = {
+  /** What was seen so far. */
+  all(): readonly Change<T>[];
+  types(): readonly string[];
+  /** Resolves when the version `resourceVersion` of the object has been seen. */
+  seen(resourceVersion: string): Promise<void>;
+  stop(): void;
+};
+
+/** Begins to watch the object of this name, which need not exist yet. */
+export async function watchChanges<T extends StoredObject>(
+  client: KubeClient,
+  resource: ResourceType,
+  namespace: string,
+  name: string,
+): Promise<Changes<T>> {
+  const selection = { namespace, fieldSelector: `metadata.name=${name}` };
+  const { resourceVersion } = await client.list(resource, selection);
+  const changes: Change<T>[] = [];
+  const ended = new AbortController();
+  const opened = Promise.withResolvers<void>();
+  const collect = async () => {
+    const options = { resourceVersion, timeoutSeconds: 600, signal: ended.signal, onOpen: opened.resolve };
+    for await (const event of client.watch<T>(resource, selection, options)) {
+      if (event.type !== 'BOOKMARK') changes.push(event);
+    }
+  };
+  collect().catch((error: unknown) => {
+    if (!hasCode(error, 'Aborted')) opened.reject(error);
+  });
+  await opened.promise;
+  return {
+    all: () => changes,
+    types: () => changes.map(({ type }) => type),
+    seen: async (version) => {
+      await eventually(`version ${version} of ${name} is seen`, () =>
+        changes.some(({ object }) => object.metadata.resourceVersion === version),
+      );
+    },
+    stop: () => ended.abort(),
+  };
+}
