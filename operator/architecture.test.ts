@@ -57,6 +57,7 @@ describe('a rule is broken by', () => {
     ['a table knowing a repository', 'store/tables/outbox.ts', `import { x } from '../repositories/outbox.ts';`],
     ['a schema knowing the broker', 'events/schemas/agent.ts', `import { x } from '../broker.ts';`],
     ['the registry knowing the publisher', 'events/registry.ts', `import { x } from './publisher.ts';`],
+    ['a part of the registry knowing the broker', 'events/subjects.ts', `import { x } from './nats-broker.ts';`],
     ['one resource knowing another', 'resources/agent/observe.ts', `import type { X } from '../tenant/decide.ts';`],
     ['shared resource code knowing one', 'resources/builtin.ts', `import { podName } from './agent/pod.ts';`],
     ['telemetry knowing the store', 'telemetry/server.ts', `import { ping } from '../store/db.ts';`],

@@ -59,10 +59,12 @@ const clientHomes: readonly { readonly packages: RegExp; readonly home: Area; re
   { packages: /^(?:pino|prom-client|@opentelemetry\/.+)$/, home: 'telemetry' },
 ];
 
+/** What an event is, in parts of one job; how it is sent is the rest of events/. */
+const registryFiles = /^events\/(?:registry|errors|event-id|subjects|cloud-event|render)\.ts$/;
+
 /** All of a resource is pure but these. */
 const resourceIo = /^resources\/[^/]+\/(?:observe|controller|execute|record)\.ts$/;
 const pureKernel = /^kernel\/(?:object|outcome|action|decision|conditions|finalizer|errors|rbac)\.ts$/;
-const pureEvents = /^events\/(?:registry\.ts|schemas\/)/;
 const pureBuiltins = ['node:crypto', 'node:util', 'node:assert/strict'];
 
 const impurities: readonly { readonly what: string; readonly pattern: RegExp }[] = [
@@ -146,7 +148,7 @@ function codeViolations(path: string, area: Area, code: string): readonly string
 function isPure(path: string): boolean {
   if (path.startsWith('api/')) return true;
   if (path.startsWith('resources/')) return !resourceIo.test(path);
-  return pureKernel.test(path) || pureEvents.test(path);
+  return pureKernel.test(path) || registryFiles.test(path) || path.startsWith('events/schemas/');
 }
 
 /** The folder below resources/; undefined for what all resources share and for everything else. */
@@ -159,6 +161,7 @@ function isTest(path: string): boolean {
 }
 
 function areaOf(path: string): Area | undefined {
+  if (registryFiles.test(path)) return 'events/registry';
   const [top = '', next] = path.split('/');
   const names = [`${top}/${next}`, top].map((name) => name.replace(/\.ts$/, ''));
   // What stands beside app.ts without a name of its own is a part of it.
