@@ -178,6 +178,12 @@ describe('the chart', () => {
     expect(database?.valueFrom).toEqual({ secretKeyRef: { name: 'my-db', key: 'dsn' } });
   });
 
+  it('leaves what the Lease says to the controller', async () => {
+    const lease = named(await render(helm), 'Lease', 'openos-controller');
+    expect(lease?.metadata.name).toBe('openos-controller');
+    expect(lease?.spec).toBeUndefined();
+  });
+
   it('prepares the uninstall by hooks only, which are nothing of the release', async () => {
     const objects = await render(helm);
     const hooks = objects.filter((object) => object.metadata.name === 'openos-prepare-uninstall');
