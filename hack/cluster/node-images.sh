@@ -21,7 +21,7 @@ images=$cache/images
 # pack NAME BINARY VERSION: BINARY as the only program of the image; busybox with its links.
 pack() {
   local name=$1 binary=$2 archive root program
-  archive=$images/$name-$(sha256sum "$hack_cluster/pack-image.sh" - <<<"$3" | sha256sum | cut -c1-12).tar
+  archive=$images/$name-$(cat "$hack_cluster/pack-image.sh" - <<<"$3" | sha256sum | cut -c1-12).tar
   if [[ ! -f $archive ]]; then
     root=$(mktemp -d "$images/$name.XXXXXX")
     mkdir -p "$root"/{bin,etc,tmp}
