@@ -65,7 +65,8 @@ export class MarkQueue {
     const { signal } = this.#abandoned;
     for (let retryMs = firstRetryMs; !signal.aborted; retryMs = Math.min(retryMs * 2, slowestRetryMs)) {
       try {
-        onMarked(aggregateIds, await outbox.markPublished(marks));
+        const latencies = await outbox.markPublished(marks);
+        onMarked(aggregateIds, latencies);
         return true;
       } catch {
         // The database reports itself when it is away; a deadlock is cured by trying again.

@@ -161,15 +161,17 @@ export class Publisher {
     // A full claim, or a full run: more is waiting behind it.
     if (runs.size >= heads) this.#pacer.want();
     for (const [aggregateId, run] of runs) {
-      // Still in our hands although its lease ended: its marks wait for the database.
-      if (this.#active.has(aggregateId)) continue;
       if (run.length >= runLength) this.#revisit.add(aggregateId);
-      const delivery = this.#deliver(aggregateId, run, claimedAt).finally(() => this.#done(aggregateId));
+      // The outbox may know of our last mark before we do: then this run follows on the one still in hand.
+      const before = this.#active.get(aggregateId) ?? Promise.resolve();
+      const delivery = before.then(() => this.#deliver(aggregateId, run, claimedAt));
       this.#active.set(aggregateId, delivery);
+      void delivery.then(() => this.#done(aggregateId, delivery));
     }
   }
 
-  #done(aggregateId: string): void {
+  #done(aggregateId: string, delivery: Promise<void>): void {
+    if (this.#active.get(aggregateId) !== delivery) return;
     this.#active.delete(aggregateId);
     if (this.#revisit.delete(aggregateId)) this.#pacer.want();
     else this.#pacer.wake();
@@ -219,7 +221,7 @@ export class Publisher {
     this.#options.log.error(fields, 'an event was dead-lettered: later events of its resource wait behind it');
     this.#deadLettered += 1;
     this.#options.metrics?.eventDeadLettered();
-    this.#options.onSettled?.(new Set([aggregateId]));
+    this.#tell(new Set([aggregateId]));
   }
 
   #attemptBackoff(event: ClaimedEvent): number {
@@ -240,7 +242,15 @@ export class Publisher {
   #onMarked(aggregateIds: ReadonlySet<string>, latencies: readonly number[]): void {
     this.#published += latencies.length;
     for (const latency of latencies) this.#options.metrics?.eventPublished(latency);
-    this.#options.onSettled?.(aggregateIds);
+    this.#tell(aggregateIds);
+  }
+
+  #tell(aggregateIds: ReadonlySet<string>): void {
+    try {
+      this.#options.onSettled?.(aggregateIds);
+    } catch (error) {
+      this.#options.log.error({ error }, 'a listener to settled events threw');
+    }
   }
 
   #pause(error: unknown): void {

@@ -71,9 +71,9 @@ export async function ensureStream(
   const wanted = eventStream(settings);
   const found = await manager.streams.info(streamName).catch(undefinedIfMissing);
   if (found && differences(wanted, found.config).length === 0) return found;
-  const info = found
-    ? await manager.streams.update(streamName, wanted)
-    : await manager.streams.add({ ...wanted, first_seq: await firstSequence() });
+  const first_seq = found ? 1 : await firstSequence();
+  const change = found ? manager.streams.update(streamName, wanted) : manager.streams.add({ ...wanted, first_seq });
+  const info = await change.catch(refuseConfiguration);
   const ignored = differences(wanted, info.config);
   if (ignored.length === 0) return info;
   throw eventError(
@@ -97,6 +97,15 @@ export function requireServerVersion(version: string): void {
   throw eventError(
     EventErrorCode.BrokerTooOld,
     `nats-server ${version} is too old: ${oldestServer.join('.')} or newer is needed`,
+  );
+}
+
+function refuseConfiguration(error: unknown): never {
+  if (!(error instanceof JetStreamApiError)) throw error;
+  throw eventError(
+    EventErrorCode.StreamConfigMismatch,
+    `the server refuses the configuration of the stream ${streamName}: ${error.message} (${error.code})`,
+    { cause: error },
   );
 }
 
