@@ -85,10 +85,7 @@ async function demo(): Promise<void> {
   const started = performance.now();
   const cluster = await step('A Kubernetes cluster with gVisor', clusterUp);
   try {
-    await step('The images, built and loaded', async () => {
-      const archives = (await run('hack/image/build.sh', [], { output: 'show' })).trim().split('\n');
-      await run('hack/cluster/load-image.sh', archives, { output: 'show' });
-    });
+    await step('The images, built and loaded', () => run('hack/load-images.sh', [], { output: 'show' }));
     await step('OpenOS, installed with Helm', () => run('hack/deploy.sh', [], { output: 'show' }));
     await step('A Tenant and its namespace', () => applyTenant(cluster));
     const uid = await step('An Agent, on its way to Ready', () => startAgent(cluster));
