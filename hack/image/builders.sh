@@ -97,8 +97,10 @@ debian_busybox() {
 buildah_build() {
   local flags=() line
   while read -r line; do flags+=(--build-arg "$line"); done < <(arguments)
-  buildah "${storage[@]}" build --quiet --layers --timestamp 0 --pull=missing "${flags[@]}" \
+  buildah "${storage[@]}" build --quiet --layers --force-rm --timestamp 0 --pull=missing "${flags[@]}" \
     --target "$1" --tag "openos.dev/$1:dev" "$repository"
+  # what the image of the same name was before; the layers of today's images stay for the next build
+  buildah "${storage[@]}" rmi --prune
 }
 
 buildah_save() { buildah "${storage[@]}" push --quiet "openos.dev/$1:dev" "docker-archive:$2:openos.dev/$1:dev"; }
