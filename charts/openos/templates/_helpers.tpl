@@ -140,3 +140,8 @@ helm.sh/hook: pre-delete
 helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
+
+{{/* A password as part of a url: generated ones need no encoding, but somebody may have put another into the Secret. */}}
+{{- define "openos.urlEncoded" -}}
+{{ urlquery . | replace "+" "%20" }}
+{{- end }}
