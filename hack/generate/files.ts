@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CustomResource, customResources } from '../../operator/api/crds.ts';
+import { renderEventSchemas } from '../../operator/events/render.ts';
 import { permissions } from '../../operator/permissions.ts';
 import { crdManifest } from './crd.ts';
 import { GenerateError } from './json.ts';
@@ -13,8 +14,10 @@ export const repository = join(import.meta.dirname, '../..');
 /** A file, or part of one, that is generated and committed. `path` is relative to the repository. */
 export type GeneratedFile = { readonly path: string; readonly render: () => string };
 
-/** Folders in which all YAML is generated: a file that nothing here renders is stale. */
-export const generatedFolders = ['crds', 'charts/openos/files/crds'] as const;
+const crdFolders = ['crds', 'charts/openos/files/crds'] as const;
+
+/** Folders that hold generated files only: what nothing here renders is stale. */
+export const generatedFolders: readonly string[] = [...crdFolders, 'operator/events/schemas/generated'];
 
 const roleName = 'openos-controller';
 
@@ -23,12 +26,13 @@ export const generatedFiles: readonly GeneratedFile[] = [
   ...customResources.flatMap(crdFiles),
   { path: 'config/rbac/role.yaml', render: clusterRole },
   { path: 'charts/openos/templates/clusterrole.generated.yaml', render: chartClusterRole },
+  ...renderEventSchemas().map(({ path, content }) => ({ path, render: () => content })),
 ];
 
 function crdFiles(custom: CustomResource): readonly GeneratedFile[] {
   const { group, plural } = custom.resource;
   const render = () => generatedYaml(crdManifest(custom, kubernetesDefinitions()), 'operator/api');
-  return generatedFolders.map((folder) => ({ path: `${folder}/${group}_${plural}.yaml`, render }));
+  return crdFolders.map((folder) => ({ path: `${folder}/${group}_${plural}.yaml`, render }));
 }
 
 function clusterRole(): string {

@@ -29,7 +29,7 @@ async function leftOver({ root, files, folders }: Tree): Promise<readonly string
   const found = await Promise.all(
     folders.map(async (folder) => (await namesIn(join(root, folder))).map((name) => `${folder}/${name}`)),
   );
-  return found.flat().filter((path) => path.endsWith('.yaml') && !known.has(path));
+  return found.flat().filter((path) => !known.has(path));
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {
