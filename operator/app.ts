@@ -90,6 +90,9 @@ export function createApp(config: Config, log: Logger): App {
       const server = await startServer({ port: config.httpPort, metrics, readiness, log });
       closeServers = [() => server.stop(), () => tracing.stop()];
       log.info({ port: server.port, version: config.version }, 'openos controller started');
+      // Readiness waits for both: it must not wait for the next round as well.
+      broker.onState(() => void watchDependencies());
+      database.onAvailability(() => void watchDependencies());
       broker.connect();
       await watchDependencies();
       const timer = setInterval(() => void watchDependencies(), statsMs);
@@ -165,19 +168,20 @@ const apiVerbs = {
 /** `openos migrate`: waits for the database, then brings it to this version's schema. */
 export async function runMigrate(config: MigrateConfig, log: Logger): Promise<void> {
   const giveUpAt = systemClock.monotonic() + config.migrationWaitMs;
-  for (;;) {
+  for (let tries = 0; ; tries += 1) {
     try {
       return await migrate(config.databaseUrl, log);
     } catch (error) {
       const { code, message } = classify(error);
       if (code !== 'DatabaseUnavailable' || systemClock.monotonic() > giveUpAt) throw error;
-      log.info({ code }, `waiting for Postgres: ${message}`);
+      if (tries % migrateTriesPerLine === 0) log.info({ code }, `waiting for Postgres: ${message}`);
       await pause(systemClock, migrateRetryMs, new AbortController().signal);
     }
   }
 }
 
 const migrateRetryMs = 1_000;
+const migrateTriesPerLine = 10;
 /** How long nobody leads after an uninstall was prepared; a new installation waits at most this long. */
 const uninstallLeaseMs = 30_000;
 /** A leader whose Lease was taken notices at its next renewal. */
