@@ -12,6 +12,7 @@ import {
   createNamespace,
   judge,
   labelNamespace,
+  type NamespaceObject,
   type ObservedNamespace,
   releaseNamespace,
   type Verdict,
@@ -25,8 +26,8 @@ export type TenantObserved = {
   readonly invalid?: string;
   /** Every namespace the spec names. */
   readonly namespaces: readonly ObservedNamespace[];
-  /** Namespaces the status holds, the spec no longer names, and that still exist. */
-  readonly released: readonly string[];
+  /** Namespaces the status holds, the spec no longer names, and that still exist (the same ones, by UID). */
+  readonly released: readonly NamespaceObject[];
   readonly agents: {
     readonly total: number;
     readonly ready: number;
@@ -68,7 +69,7 @@ type Judged = { readonly name: string; readonly verdict: Verdict };
 
 function converge(tenant: Tenant, name: string, verdict: Verdict): readonly Action[] {
   if (verdict.kind === 'missing') return [createNamespace(tenant, name)];
-  return verdict.kind === 'ours' && !verdict.labelled ? [labelNamespace(tenant, name)] : [];
+  return verdict.kind === 'ours' && !verdict.labelled ? [labelNamespace(tenant, verdict.object)] : [];
 }
 
 function specProblem({ invalid }: TenantObserved, tenant: Tenant): Problem | undefined {
@@ -122,8 +123,10 @@ function terminate(observed: TenantObserved, tenant: Tenant, now: number): Tenan
     const problem: Problem = { reason: 'Terminating', message, patienceMs: Number.POSITIVE_INFINITY };
     return { ...finish(observed, tenant, [], verdicts, problem, now), outcome: requeue(deletionRecheckMs) };
   }
-  const held = tenant.status?.namespaces?.map((namespace) => namespace.name) ?? [];
-  const present = held.filter((name) => observed.namespaces.some((n) => n.name === name && n.object !== undefined));
+  const held = new Set(tenant.status?.namespaces?.map(({ uid }) => uid));
+  const present = observed.namespaces.flatMap(({ object }) =>
+    held.has(object?.metadata.uid) && object ? [object] : [],
+  );
   const plan = [
     ...[...present, ...observed.released].map(releaseNamespace),
     ...removeFinalizer(refOf(tenant), stored(tenant), finalizers.tenantProtection),

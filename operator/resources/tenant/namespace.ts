@@ -63,16 +63,18 @@ export function createNamespace(tenant: Tenant, name: string): Action {
   return { kind: 'create', resource: namespaceResource, object };
 }
 
-export function labelNamespace(tenant: Tenant, name: string): Action {
-  return applyLabels(name, namespaceLabels(tenant));
+export function labelNamespace(tenant: Tenant, object: NamespaceObject): Action {
+  return applyLabels(object, namespaceLabels(tenant));
 }
 
 /** Applying none of the fields we own takes them off again. */
-export function releaseNamespace(name: string): Action {
-  return applyLabels(name, {});
+export function releaseNamespace(object: NamespaceObject): Action {
+  return applyLabels(object, {});
 }
 
-function applyLabels(name: string, owned: Readonly<Record<string, string>>): Action {
-  const object: KubernetesObject = { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: owned } };
+// With the UID the server refuses (409, 422) what would else create a namespace that has just gone, or touch its namesake.
+function applyLabels({ metadata }: NamespaceObject, owned: Readonly<Record<string, string>>): Action {
+  const { name, uid } = metadata;
+  const object: KubernetesObject = { apiVersion: 'v1', kind: 'Namespace', metadata: { name, uid, labels: owned } };
   return { kind: 'apply', resource: namespaceResource, object };
 }

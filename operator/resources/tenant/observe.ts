@@ -26,7 +26,7 @@ export async function observeTenant(name: string, sources: TenantSources): Promi
   const parsed = parseTenant(object);
   const tenant = parsed.kind === 'valid' ? parsed.value : (object as Tenant);
   const wanted = (tenant.spec?.namespaces ?? []).map((entry) => entry.name);
-  const held = (tenant.status?.namespaces ?? []).map((entry) => entry.name);
+  const held = tenant.status?.namespaces ?? [];
   return observed({
     name,
     tenant,
@@ -36,8 +36,11 @@ export async function observeTenant(name: string, sources: TenantSources): Promi
       object: sources.namespace(namespace),
       takenBy: sources.tenantsOfNamespace(namespace).find((other) => other.metadata.name !== name)?.metadata.name,
     })),
-    released: held.filter((namespace) => !wanted.includes(namespace) && sources.namespace(namespace) !== undefined),
-    agents: countAgents(held.flatMap(sources.agentPhases)),
+    released: held.flatMap(({ name: namespace, uid }) => {
+      const object = wanted.includes(namespace) ? undefined : sources.namespace(namespace);
+      return object?.metadata.uid === uid && object !== undefined ? [object] : [];
+    }),
+    agents: countAgents(held.flatMap((entry) => sources.agentPhases(entry.name))),
   });
 }
 
