@@ -1,0 +1,58 @@
+import { describe, expect, test } from 'vitest';
+import type { Tenant, TenantStatus } from '../api/v1alpha1/tenant.ts';
+import { aNamespace, aTenant, at, type TenantOverrides, t0 } from '../testkit/builders.ts';
+import { tenancyOf, verifiedNamespaces } from './tenancy.ts';
+
+const holding = (
+  entry: Partial<NonNullable<TenantStatus['namespaces']>[number]> = {},
+  overrides: TenantOverrides = {},
+): Tenant =>
+  aTenant({
+    status: { observedGeneration: 1, namespaces: [{ name: 'research', uid: 'ns-uid', ready: true, ...entry }] },
+    ...overrides,
+  });
+
+const tenancy = (tenants: readonly Tenant[], namespace = aNamespace()) =>
+  tenancyOf('research', { tenantsOfNamespace: () => tenants, namespace: () => namespace });
+
+test('a namespace belongs to the Tenant whose verified status lists it', () => {
+  expect(tenancy([holding()])).toEqual({ kind: 'member', tenant: 'acme' });
+});
+
+test("the Tenant's default runtime class comes along", () => {
+  const spec = { runtimeClasses: { default: 'kata' } };
+  expect(tenancy([holding({}, { spec })])).toEqual({ kind: 'member', tenant: 'acme', defaultRuntimeClass: 'kata' });
+});
+
+describe('a namespace belongs to nobody', () => {
+  test.each<[string, readonly Tenant[]]>([
+    ['that no Tenant lists', []],
+    ['that a Tenant only names in its spec', [aTenant()]],
+    ['that is listed and not ready', [holding({ ready: false })]],
+    ['that was made again under the name of the verified one', [holding({ uid: 'earlier-uid' })]],
+    ['that is listed without a UID', [holding({ uid: undefined as never })]],
+    ['whose Tenant is being deleted', [holding({}, { deletionTimestamp: at(t0) })]],
+  ])('%s', (_name, tenants) => {
+    expect(tenancy(tenants)).toEqual({ kind: 'none' });
+  });
+
+  test('that does not exist', () => {
+    expect(tenancyOf('research', { tenantsOfNamespace: () => [holding()], namespace: () => undefined })).toEqual({
+      kind: 'none',
+    });
+  });
+
+  test('because of a label it carries', () => {
+    expect(tenancy([aTenant()], aNamespace({ labels: { 'openos.dev/tenant': 'acme' } }))).toEqual({ kind: 'none' });
+  });
+});
+
+test('of two Tenants that list it the one that really holds it counts', () => {
+  const other = holding({ uid: 'earlier-uid' }, { name: 'other' });
+  expect(tenancy([other, holding()])).toMatchObject({ tenant: 'acme' });
+});
+
+test('a Tenant is found by every namespace its status lists', () => {
+  expect(verifiedNamespaces(holding())).toEqual(['research']);
+  expect(verifiedNamespaces(aTenant())).toEqual([]);
+});
