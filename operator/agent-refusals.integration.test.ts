@@ -177,8 +177,7 @@ describe('the writes of the operator', () => {
     await world.recorded(metadata.uid, 'Ready');
     await eventually('the Event is written', async () => (await written()).events > before.events);
     const after = await written();
-    const settled = (await world.agent('refuse', 'thrifty'))?.metadata.resourceVersion ?? '';
-    await changes.seen(settled);
+    await changes.caughtUp();
     changes.stop();
 
     expect(changes.types()).toEqual(['ADDED', 'MODIFIED', 'MODIFIED']);

@@ -75,6 +75,8 @@ export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () =
   ];
   const unsubscribe = subscribe(parts, { agents, tenants, expectations, written });
 
+  // At once and not with the first recording: who led before and only slept must not record beside us.
+  epoch.current().catch((err: unknown) => log.debug({ err }, 'the record is taken over when the database is back'));
   await Promise.race([caches.whenSynced(), aborted(lost)]);
   publisher.start();
   for (const controller of controllers) controller.start();

@@ -10,8 +10,8 @@ export type Changes<T> = {
   /** What was seen so far. */
   all(): readonly Change<T>[];
   types(): readonly string[];
-  /** Resolves when the version `resourceVersion` of the object has been seen. */
-  seen(resourceVersion: string): Promise<void>;
+  /** Resolves when what the object is now has been seen. */
+  caughtUp(): Promise<void>;
   stop(): void;
 };
 
@@ -23,14 +23,17 @@ export async function watchChanges<T extends StoredObject>(
   name: string,
 ): Promise<Changes<T>> {
   const selection = { namespace, fieldSelector: `metadata.name=${name}` };
-  const { resourceVersion } = await client.list(resource, selection);
+  const { items, resourceVersion } = await client.list(resource, selection);
+  const versions = new Set(items.map((item) => item.metadata.resourceVersion));
   const changes: Change<T>[] = [];
   const ended = new AbortController();
   const opened = Promise.withResolvers<void>();
   const collect = async () => {
     const options = { resourceVersion, timeoutSeconds: 600, signal: ended.signal, onOpen: opened.resolve };
     for await (const event of client.watch<T>(resource, selection, options)) {
-      if (event.type !== 'BOOKMARK') changes.push(event);
+      if (event.type === 'BOOKMARK') continue;
+      changes.push(event);
+      versions.add(event.object.metadata.resourceVersion);
     }
   };
   collect().catch((error: unknown) => {
@@ -40,10 +43,10 @@ export async function watchChanges<T extends StoredObject>(
   return {
     all: () => changes,
     types: () => changes.map(({ type }) => type),
-    seen: async (version) => {
-      await eventually(`version ${version} of ${name} is seen`, () =>
-        changes.some(({ object }) => object.metadata.resourceVersion === version),
-      );
+    caughtUp: async () => {
+      const now = await client.get({ resource, namespace, name });
+      const version = now?.metadata.resourceVersion;
+      await eventually(`version ${version} of ${name} is seen`, () => version === undefined || versions.has(version));
     },
     stop: () => ended.abort(),
   };

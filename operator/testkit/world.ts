@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sql } from 'kysely';
 import { parse } from 'yaml';
 import type { Agent, AgentSpec, AgentStatus } from '../api/v1alpha1/agent.ts';
 import { labels } from '../api/v1alpha1/names.ts';
@@ -13,6 +14,7 @@ import type { KubernetesObject, ObjectRef, StoredObject } from '../kernel/object
 import { podResource } from '../resources/builtin.ts';
 import { agentResource, tenantResource } from '../resources/own.ts';
 import type { Database } from '../store/db.ts';
+import { currentEpoch } from '../store/repositories/leadership.ts';
 import { type LightCluster, ownCluster } from './cluster.ts';
 import { eventually } from './eventually.ts';
 import { startNats, type TestNats } from './nats.ts';
@@ -32,6 +34,8 @@ export type Row = {
   readonly eventId: string;
   readonly eventType: string;
   readonly published: boolean;
+  /** Of the leader who recorded it. */
+  readonly epoch: number;
 };
 
 const crdsFolder = join(import.meta.dirname, '../../crds');
@@ -48,6 +52,8 @@ export type World = {
   startOperator(env?: Environment): Promise<TestOperator>;
   /** Starts it and does not wait: for worlds with a part missing. */
   launchOperator(env?: Environment): Promise<TestOperator>;
+  /** Ends every operator that still runs, whatever the test before did not come to. */
+  killOperators(): Promise<void>;
   /** Runs a command of the operator to its end. */
   run(command: 'controller' | 'migrate' | 'prepare-uninstall', env?: Environment): ReturnType<typeof runOperator>;
   /** Makes a Tenant with one namespace, both of this name, and waits until it is Ready. */
@@ -69,6 +75,10 @@ export type World = {
   rows(uid: string): Promise<readonly Row[]>;
   /** Waits until the newest row is of this phase and every event is on the stream. */
   recorded(uid: string, phase: string): Promise<readonly Row[]>;
+  /** Makes an empty database of this name on the same server. */
+  createDatabase(name: string): Promise<void>;
+  /** Who alone may record, by the database. */
+  epoch(): Promise<{ readonly epoch: number; readonly holder: string }>;
   /** Who holds the Lease; '' when nobody does. */
   leader(): Promise<string>;
   stop(): Promise<void>;
@@ -106,7 +116,7 @@ export async function startWorld(): Promise<World> {
       return lease?.spec.holderIdentity ?? '';
     },
     stop: async () => {
-      await Promise.all(operators.map((operator) => operator.kill()));
+      await killAll(operators);
       await Promise.all([apiServer.close(), database.close()]);
       await Promise.all([nats.stop(), postgres.stop(), cluster.close(), rm(home, { recursive: true })]);
     },
@@ -121,6 +131,7 @@ function operatorsOf(parts: OperatorOptions, operators: TestOperator[]) {
   }
   return {
     launchOperator,
+    killOperators: () => killAll(operators),
     startOperator: async (env?: Environment) => {
       const operator = await launchOperator(env);
       await operator.ready();
@@ -129,6 +140,10 @@ function operatorsOf(parts: OperatorOptions, operators: TestOperator[]) {
     run: (command: 'controller' | 'migrate' | 'prepare-uninstall', env: Environment = {}) =>
       runOperator(command, { ...parts, env }),
   };
+}
+
+async function killAll(operators: readonly TestOperator[]): Promise<void> {
+  await Promise.all(operators.map((operator) => operator.kill()));
 }
 
 function tenantsOf({ client }: LightCluster) {
@@ -188,19 +203,30 @@ function agentsOf({ client }: LightCluster) {
   };
 }
 
-function recordOf({ db }: Database) {
+function recordOf({ db }: Database): Pick<World, 'rows' | 'recorded' | 'epoch' | 'createDatabase'> {
   async function rows(uid: string): Promise<readonly Row[]> {
     const found = await db
       .selectFrom('transition as t')
       .innerJoin('outbox as o', 'o.event_id', 't.event_id')
       .where('t.aggregate_id', '=', uid)
       .orderBy('t.seq')
-      .select(['t.seq', 't.to_phase as phase', 't.event_id as eventId', 't.event_type as eventType', 'o.state'])
+      .select([
+        't.seq',
+        't.to_phase as phase',
+        't.event_id as eventId',
+        't.event_type as eventType',
+        't.leader_epoch as epoch',
+        'o.state',
+      ])
       .execute();
     return found.map(({ state, ...row }) => ({ ...row, published: state === 'Published' }));
   }
   return {
     rows,
+    epoch: () => currentEpoch(db),
+    createDatabase: async (name) => {
+      await sql`create database ${sql.id(name)}`.execute(db);
+    },
     recorded: (uid: string, phase: string) =>
       eventually(
         `agent ${uid} is recorded as ${phase}, its events published`,
