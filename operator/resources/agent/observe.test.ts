@@ -1,0 +1,132 @@
+import { describe, expect, test } from 'vitest';
+import type { StoredObject } from '../../kernel/object.ts';
+import {
+  aHistory,
+  aNamespace,
+  anAgent,
+  aPath,
+  aPod,
+  aReadyPath,
+  aTenant,
+  at,
+  databaseAway,
+  t0,
+  traceparent,
+} from '../../testkit/builders.ts';
+import { type AgentSources, observeAgent } from './observe.ts';
+
+const fresh = '00-11111111111111111111111111111111-2222222222222222-01';
+const holder = aTenant({
+  status: { observedGeneration: 1, namespaces: [{ name: 'research', uid: 'ns-uid', ready: true }] },
+});
+
+function sources(overrides: Partial<AgentSources> = {}): AgentSources {
+  return {
+    synced: () => true,
+    tenantsOfNamespace: () => [holder],
+    namespace: () => aNamespace(),
+    agent: () => anAgent() as unknown as StoredObject,
+    podsOf: () => [],
+    runtimeClassExists: () => true,
+    podOnItsWay: () => false,
+    history: async () => aHistory(),
+    brokerAvailable: () => true,
+    newTraceparent: () => fresh,
+    defaultRuntimeClass: 'gvisor',
+    ...overrides,
+  };
+}
+
+async function look(overrides: Partial<AgentSources> = {}) {
+  const observation = await observeAgent('agent-uid', sources(overrides));
+  if (observation.kind !== 'observed') throw new Error(`nothing was observed: ${observation.kind}`);
+  return observation.value;
+}
+
+const kindOf = async (overrides: Partial<AgentSources>) => (await observeAgent('agent-uid', sources(overrides))).kind;
+const raw = (overrides: object) => () => ({ ...anAgent(), ...overrides }) as unknown as StoredObject;
+
+describe('nothing is observed', () => {
+  test('while a cache is behind: what is not in it may only be unknown', async () => {
+    expect(await kindOf({ synced: () => false })).toBe('requeue');
+  });
+
+  test('of an agent of which no object, no pod and no record is left', async () => {
+    expect(await kindOf({ agent: () => undefined })).toBe('settled');
+  });
+
+  test('of an agent whose story is over', async () => {
+    const history = async () => aPath(['Created'], ['Terminating'], ['Deleted']);
+    expect(await kindOf({ agent: () => undefined, history })).toBe('settled');
+  });
+});
+
+describe('an agent that is gone is still ours', () => {
+  test('while its record is not finished: it keeps its name and place', async () => {
+    const observed = await look({ agent: () => undefined, history: async () => aReadyPath() });
+    expect(observed).toMatchObject({ agent: undefined, namespace: 'research', name: 'scout' });
+  });
+
+  test('while a pod of it is there, also with the database away', async () => {
+    const observed = await look({ agent: () => undefined, podsOf: () => [aPod()], history: async () => databaseAway });
+    expect(observed).toMatchObject({ agent: undefined, namespace: 'research' });
+  });
+
+  test('when it is only on its way out', async () => {
+    const going = { metadata: { ...anAgent().metadata, deletionTimestamp: at(t0) } };
+    expect((await look({ agent: raw(going) })).agent).toBeUndefined();
+  });
+});
+
+describe('the runtime class', () => {
+  const tenant = aTenant({
+    ...holder,
+    spec: { runtimeClasses: { default: 'kata' } },
+    ...(holder.status && { status: holder.status }),
+  });
+
+  test("is the agent's own, else the Tenant's, else the operator's", async () => {
+    const own = raw({ spec: { image: 'x', runtimeClassName: 'own' } });
+    const name = async (overrides: Partial<AgentSources>) => (await look(overrides)).runtimeClass.name;
+    expect(await name({ agent: own, tenantsOfNamespace: () => [tenant] })).toBe('own');
+    expect(await name({ tenantsOfNamespace: () => [tenant] })).toBe('kata');
+    expect(await name({})).toBe('gvisor');
+  });
+
+  test('is looked up by that name', async () => {
+    expect((await look({ runtimeClassExists: (name) => name !== 'gvisor' })).runtimeClass).toEqual({
+      name: 'gvisor',
+      exists: false,
+    });
+  });
+});
+
+test('a spec that does not fit the contract is named as such, and the object is still there', async () => {
+  const observed = await look({ agent: raw({ spec: { image: 7 } }) });
+  expect(observed.invalid).toContain('spec.image');
+  expect(observed.agent?.metadata.uid).toBe('agent-uid');
+});
+
+test('a trace lives as long as its agent: the recorded one, or a new one for the first pass', async () => {
+  expect((await look()).traceparent).toBe(fresh);
+  expect((await look({ history: async () => aReadyPath() })).traceparent).toBe(traceparent);
+});
+
+test('the record is read before the caches, which are then at least as new', async () => {
+  const order: string[] = [];
+  await look({
+    history: async () => {
+      order.push('record');
+      return aHistory();
+    },
+    agent: () => {
+      order.push('agent');
+      return anAgent() as unknown as StoredObject;
+    },
+    podsOf: () => {
+      order.push('pods');
+      return [];
+    },
+  });
+  expect(order).toEqual(['record', 'agent', 'pods']);
+});
