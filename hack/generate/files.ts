@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type CustomResource, customResources } from '../../operator/api/crds.ts';
 import { renderEventSchemas } from '../../operator/events/render.ts';
 import { permissions } from '../../operator/permissions.ts';
+import { agentDiagram } from '../../operator/resources/agent/diagram.ts';
 import { crdManifest } from './crd.ts';
 import { GenerateError } from './json.ts';
 import { kubernetesDefinitions } from './kubernetes.ts';
@@ -27,6 +28,7 @@ export const generatedFiles: readonly GeneratedFile[] = [
   { path: 'config/rbac/role.yaml', render: clusterRole },
   { path: 'charts/openos/templates/clusterrole.generated.yaml', render: chartClusterRole },
   ...renderEventSchemas().map(({ path, content }) => ({ path, render: () => content })),
+  section('operator/resources/agent/README.md', 'diagram', () => `\`\`\`mermaid\n${agentDiagram()}\`\`\``),
 ];
 
 function crdFiles(custom: CustomResource): readonly GeneratedFile[] {
