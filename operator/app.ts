@@ -47,7 +47,7 @@ export function createApp(config: Config, log: Logger): App {
   });
   const caches = createCaches(client, clock, log, metrics);
   const stopping = new AbortController();
-  const seen = { database: false, broker: false };
+  const seen: Seen = { database: missing('not asked yet'), broker: missing('not asked yet') };
   let running: Promise<unknown> = Promise.resolve();
   let closeServers: readonly (() => Promise<void>)[] = [];
 
@@ -69,13 +69,17 @@ export function createApp(config: Config, log: Logger): App {
   }
 
   async function watchDependencies(): Promise<void> {
-    seen.broker ||= broker.state.available;
+    const { state } = broker;
+    if (!seen.broker.ok) seen.broker = state.available ? reached : missing(state.reason.message);
     metrics.brokerUp(broker.state.available);
     metrics.databaseUp(database.available);
-    const stats = await outboxStats(database.db).catch(() => undefined);
-    if (stats === undefined) return;
-    seen.database = true;
-    metrics.outbox({ pendingEvents: stats.pending, oldestAgeMs: stats.oldestPendingMs });
+    try {
+      const stats = await outboxStats(database.db);
+      seen.database = reached;
+      metrics.outbox({ pendingEvents: stats.pending, oldestAgeMs: stats.oldestPendingMs });
+    } catch (error) {
+      if (!seen.database.ok) seen.database = missing(classify(error).message);
+    }
   }
 
   return {
@@ -120,18 +124,23 @@ function machineStates(): readonly string[] {
   return ['New', ...new Set([...attemptStarts, ...transitions.map((rule) => rule.to)])];
 }
 
-type Seen = { readonly database: boolean; readonly broker: boolean };
+type Seen = { database: CheckResult; broker: CheckResult };
+
+const reached: CheckResult = { ok: true, detail: 'reached' };
+
+function missing(why: string): CheckResult {
+  return { ok: false, detail: `not reached yet: ${why}` };
+}
 
 /**
  * Ready once every dependency has been reached; later outages of Postgres or NATS do not take the operator out of
  * service (its agents run on and it recovers by itself), only a lost API server does.
  */
 function readinessChecks(caches: Caches, seen: Seen, now: () => number): readonly Check[] {
-  const reached = (what: string, yes: boolean) => ({ ok: yes, detail: yes ? 'reached' : `${what} not reached yet` });
   return [
     { name: 'caches', check: () => cacheCheck(caches, now()) },
-    { name: 'database', check: () => reached('Postgres, or its schema,', seen.database) },
-    { name: 'broker', check: () => reached('NATS', seen.broker) },
+    { name: 'database', check: () => seen.database },
+    { name: 'broker', check: () => seen.broker },
   ];
 }
 

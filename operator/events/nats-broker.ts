@@ -48,6 +48,8 @@ export class NatsBroker implements Broker {
   readonly #listeners = new Set<(state: BrokerState) => void>();
   readonly #stop = new AbortController();
   #state: BrokerState = { available: false, reason: notConnected() };
+  /** Whether a server was ever reached, or its absence was told. */
+  #told = false;
   #session: Session | undefined;
   #running: Promise<void> | undefined;
 
@@ -147,10 +149,18 @@ export class NatsBroker implements Broker {
         retryMs = firstRetryMs;
         await this.#serve(connection);
       } catch (error) {
-        this.#setState({ available: false, reason: classifyNatsError(error) });
+        this.#notReached(classifyNatsError(error));
       }
       await delay(retryMs, signal);
     }
+  }
+
+  /** A server that never was there changes no state: without this nobody would be told. */
+  #notReached(reason: OperatorError): void {
+    const isNews = !this.#told && !this.#state.available && this.#state.reason.code === reason.code;
+    this.#told = true;
+    if (isNews && !this.#stop.signal.aborted) this.#options.log.warn({ code: reason.code }, reason.message);
+    this.#setState({ available: false, reason });
   }
 
   /** Runs until the connection is closed for good. */
@@ -213,6 +223,7 @@ export class NatsBroker implements Broker {
       ? before.available && before.streamCreated === state.streamCreated
       : !before.available && before.reason.code === state.reason.code;
     if (same || this.#stop.signal.aborted) return;
+    this.#told = true;
     if (state.available) this.#options.log.info({}, 'the event broker is available');
     else this.#options.log.warn({ code: state.reason.code }, state.reason.message);
     for (const listener of this.#listeners) listener(state);
