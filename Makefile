@@ -44,7 +44,7 @@ test-e2e: e2e ## The same as e2e
 
 .PHONY: bench bench-start
 bench: bench-start ## All benchmarks, on the development cluster
-bench-start: $(packages) ## Time from create to Ready, beside bare pods
+bench-start: cluster-up image deploy ## Time from create to Ready, beside bare pods
 	@node hack/bench/start.ts
 
 ##@ Code

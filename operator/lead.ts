@@ -20,6 +20,7 @@ import { type PassPorts, reconcilePass } from './kernel/reconcile.ts';
 import { agentHistory, LeaderEpoch, recordAgent } from './recorder.ts';
 import { type AgentPorts, agentPass } from './resources/agent/controller.ts';
 import { lastRow } from './resources/agent/history.ts';
+import { agentResource } from './resources/own.ts';
 import { type TenantPorts, tenantPass } from './resources/tenant/controller.ts';
 import type { Database } from './store/db.ts';
 import { listOpenAggregates } from './store/repositories/history.ts';
@@ -152,6 +153,8 @@ function agentPortsOf(parts: LeaderParts, { expectations, written, epoch, publis
     ...tenancySources(caches),
     synced: caches.synced,
     agent: (uid) => written.newest(caches.agents.get(uid)),
+    isStanding: async (uid, namespace, name) =>
+      (await client.get({ resource: agentResource, namespace, name }))?.metadata.uid === uid,
     podsOf: (uid) => caches.pods.byIndex('controller', uid) as unknown as readonly V1Pod[],
     runtimeClassExists: (name) => caches.runtimeClasses.getByName(undefined, name) !== undefined,
     podOnItsWay: (uid) => !expectations.satisfied(uid),
@@ -265,7 +268,7 @@ function subscribe({ caches }: LeaderParts, work: Work): readonly (() => void)[]
       if (type !== 'modified') queueNamespace(caches, agents, name);
     }),
     caches.runtimeClasses.onChange((type) => {
-      if (type !== 'modified') queueAll(caches, agents, 'background', (agent) => agent.status?.phase !== 'Ready');
+      if (type !== 'modified') queueAll(caches, agents, 'background', (agent) => agent.status?.reason !== 'AgentReady');
     }),
   ];
   seed(caches, agents, tenants);

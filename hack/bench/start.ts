@@ -153,4 +153,7 @@ API writes per Agent                      ${ours.writes.toFixed(2)}   target ≤
 `);
 }
 
-await main();
+await main().catch((error: unknown) => {
+  process.stderr.write(`bench-start: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});

@@ -1,4 +1,4 @@
-import type { Action } from './action.ts';
+import type { Action, EventAction } from './action.ts';
 import type { Decision } from './decision.ts';
 import { aborted, classify, type OperatorError } from './errors.ts';
 import type { Outcome } from './outcome.ts';
@@ -11,7 +11,12 @@ export function observed<Observed>(value: Observed): Observation<Observed> {
 }
 
 /** A decider's answer to an action that failed. */
-export type Explanation<Status> = { readonly status?: Status; readonly outcome: Outcome };
+export type Explanation<Status> = {
+  /** Kubernetes Events that tell of it. */
+  readonly events?: readonly EventAction[];
+  readonly status?: Status;
+  readonly outcome: Outcome;
+};
 
 /** What a pass does its work through. Each write must be harmless when it is done twice. */
 export type PassPorts<Observed, Transition, Status> = {
@@ -60,7 +65,8 @@ export async function reconcilePass<Observed, Transition, Status>(
   }
 
   const failure = await runPlan(ports, value, decision.plan, signal);
-  const end = failure === undefined ? decision : explained(ports, value, decision, failure, now);
+  const end: Explanation<Status> = failure === undefined ? decision : explained(ports, value, decision, failure, now);
+  await runPlan(ports, value, end.events ?? [], signal);
 
   if (end.status !== undefined) {
     refuseIfAborted(signal);

@@ -126,6 +126,15 @@ export function aPod(overrides: PodOverrides = {}): V1Pod {
       uid: overrides.uid ?? `uid-of-${name}`,
       creationTimestamp: at(overrides.createdAt ?? t0),
       labels: { [labels.agent]: agent.metadata.name },
+      ownerReferences: [
+        {
+          apiVersion: agent.apiVersion,
+          kind: agent.kind,
+          name: agent.metadata.name,
+          uid: agent.metadata.uid,
+          controller: true,
+        },
+      ],
       ...(deleting ? { deletionTimestamp: at(t0) } : {}),
     },
     spec: {

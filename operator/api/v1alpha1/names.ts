@@ -15,8 +15,6 @@ export const labels = {
   agent: 'openos.dev/agent',
   /** On a pod: the UID of its Agent. */
   agentUid: 'openos.dev/agent-uid',
-  /** On a pod: the attempt it was built for, counted from 0. */
-  attempt: 'openos.dev/attempt',
   /** On an Agent and its pod: the name of the AgentPool it belongs to. */
   pool: 'openos.dev/pool',
   /** On an Agent of a pool: the revision of the template it was made from. */
@@ -36,8 +34,6 @@ export const annotations = {
   allowedRegistries: 'openos.dev/allowed-registries',
   /** On a namespace: comma-separated priority classes its Tenant allows; read by the admission policy. */
   allowedPriorityClasses: 'openos.dev/allowed-priority-classes',
-  /** On a pod: the hash of the part of the Agent's spec it was built from; another hash means another pod. */
-  specHash: 'openos.dev/spec-hash',
   /** On a pod: the W3C trace context of the reconcile that made it. */
   traceparent: 'openos.dev/traceparent',
 } as const;

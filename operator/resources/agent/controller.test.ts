@@ -27,13 +27,18 @@ const forbidden = new ApiError('POST pods', 403, { message: 'exceeded quota: gol
 
 describe('a create that fails', () => {
   test.each([
-    ['403', forbidden],
-    ['422', new ApiError('POST pods', 422, { message: 'spec.containers[0].name: Invalid value' })],
-  ])("shows the server's words: %s", (_status, error) => {
+    ['403, and tries again', forbidden, { kind: 'requeue', afterMs: 1_000 }],
+    [
+      '422, and waits for another spec',
+      new ApiError('POST pods', 422, { message: 'spec.containers[0].name: Invalid value' }),
+      { kind: 'settled' },
+    ],
+  ])("shows the server's words: %s", (_status, error, outcome) => {
     const answer = explained(error);
     expect(answer?.status).toMatchObject({ phase: 'Created', reason: 'PodRejected' });
     expect(answer?.status?.message).toContain(error.serverMessage);
-    expect(answer?.outcome).toEqual({ kind: 'requeue', afterMs: 1_000 });
+    expect(answer?.outcome).toEqual(outcome);
+    expect(answer?.events).toMatchObject([{ type: 'Warning', reason: 'PodRejected' }]);
   });
 
   test('for a stranger under the name names the pod that stands in the way', () => {

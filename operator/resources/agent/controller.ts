@@ -2,7 +2,7 @@ import type { AgentStatus } from '../../api/v1alpha1/agent.ts';
 import type { Action } from '../../kernel/action.ts';
 import { sameStatus } from '../../kernel/conditions.ts';
 import { ApiError, type OperatorError } from '../../kernel/errors.ts';
-import { type Outcome, requeue } from '../../kernel/outcome.ts';
+import { type Outcome, requeue, settled } from '../../kernel/outcome.ts';
 import type { PolicyRule } from '../../kernel/rbac.ts';
 import type { Explanation, PassPorts } from '../../kernel/reconcile.ts';
 import { agentResource } from '../own.ts';
@@ -10,7 +10,7 @@ import { decide } from './decide.ts';
 import type { AgentTransition } from './events.ts';
 import type { AgentObserved } from './facts.ts';
 import { type AgentSources, observeAgent } from './observe.ts';
-import { refusedStatus } from './status.ts';
+import { refusedStatus, statusEvents } from './status.ts';
 
 /** What this controller may do on the API server; the chart's role is generated from it. */
 export const agentPermissions: readonly PolicyRule[] = [
@@ -76,8 +76,10 @@ function explain(
   const refusal = refusalOf(error, failed);
   if (refusal === undefined) return undefined;
   const status = refusedStatus(observed, agent, refusal.reason, refusal.message, now);
-  const outcome = retryOf(status, now);
-  return sameStatus(agent.status, status) ? { outcome } : { status, outcome };
+  // What the server cannot accept as written only another spec can cure.
+  const outcome = error.kind === 'terminal' ? settled : retryOf(status, now);
+  if (sameStatus(agent.status, status)) return { outcome };
+  return { events: statusEvents(agent, status), status, outcome };
 }
 
 type Refusal = { readonly reason: 'PodRejected' | 'NameConflict'; readonly message: string };

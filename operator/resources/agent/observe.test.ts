@@ -26,6 +26,7 @@ function sources(overrides: Partial<AgentSources> = {}): AgentSources {
     tenantsOfNamespace: () => [holder],
     namespace: () => aNamespace(),
     agent: () => anAgent() as unknown as StoredObject,
+    isStanding: async () => false,
     podsOf: () => [],
     runtimeClassExists: () => true,
     podOnItsWay: () => false,
@@ -58,6 +59,38 @@ describe('nothing is observed', () => {
   test('of an agent whose story is over', async () => {
     const history = async () => aPath(['Created'], ['Terminating'], ['Deleted']);
     expect(await kindOf({ agent: () => undefined, history })).toBe('settled');
+  });
+});
+
+describe('an agent the cache does not know', () => {
+  const unknown = { agent: () => undefined, history: async () => aReadyPath() };
+
+  test('is not taken for gone while the API server still has it', async () => {
+    const asked: string[] = [];
+    const isStanding = async (...identity: readonly string[]) => {
+      asked.push(identity.join(' '));
+      return true;
+    };
+    expect(await kindOf({ ...unknown, isStanding })).toBe('requeue');
+    expect(asked).toEqual(['agent-uid research scout']);
+  });
+
+  test('is asked for by the name its pod knows when the record cannot be read', async () => {
+    const isStanding = async (_uid: string, _namespace: string, name: string) => name === 'scout';
+    const observation = { ...unknown, isStanding, podsOf: () => [aPod()], history: async () => databaseAway };
+    expect(await kindOf(observation)).toBe('requeue');
+  });
+
+  test('is gone when the API server has none, or a namesake', async () => {
+    expect((await look(unknown)).agent).toBeUndefined();
+  });
+
+  test('is not asked for again once its end is recorded', async () => {
+    const isStanding = async () => {
+      throw new Error('asked');
+    };
+    const history = async () => aPath(['Created'], ['Terminating']);
+    expect((await look({ agent: () => undefined, history, isStanding })).agent).toBeUndefined();
   });
 });
 

@@ -12,6 +12,8 @@ export type AgentSources = TenancyPorts & {
   /** False while a cache is behind: what is not in it may only be unknown. */
   readonly synced: () => boolean;
   readonly agent: (uid: string) => StoredObject | undefined;
+  /** Asks the API server itself whether the object with this UID stands under this name. */
+  readonly isStanding: (uid: string, namespace: string, name: string) => Promise<boolean>;
   /** Every cached pod whose controller is this UID. */
   readonly podsOf: (uid: string) => readonly V1Pod[];
   readonly runtimeClassExists: (name: string) => boolean;
@@ -36,10 +38,15 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
   const last = lastRow(history);
   if (object === undefined && pods.length === 0 && (last === undefined || last.to === 'Deleted')) return settled;
 
+  const namespace = object?.metadata.namespace ?? last?.detail.namespace ?? pods[0]?.metadata?.namespace ?? '';
+  const name = object?.metadata.name ?? last?.detail.name ?? ownerName(pods[0], uid);
+  // What is not in the cache may have been created since: an end is irrevocable, so it is not taken from a cache alone.
+  const ended = object === undefined && last?.to !== 'Terminating';
+  if (ended && (await sources.isStanding(uid, namespace, name))) return requeue(unsyncedRecheckMs);
+
   const present = object !== undefined && object.metadata.deletionTimestamp === undefined ? object : undefined;
   const parsed = present === undefined ? undefined : parseAgent(present);
   const agent = parsed?.kind === 'valid' ? parsed.value : (present as Agent | undefined);
-  const namespace = object?.metadata.namespace ?? last?.detail.namespace ?? pods[0]?.metadata?.namespace ?? '';
   const tenancy = tenancyOf(namespace, sources);
   const runtimeClass =
     agent?.spec?.runtimeClassName ??
@@ -48,7 +55,7 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
   return observed({
     uid,
     namespace,
-    name: object?.metadata.name ?? last?.detail.name ?? '',
+    name,
     agent,
     ...(parsed?.kind === 'invalid' ? { invalid: parsed.problems.join('; ') } : {}),
     tenancy,
@@ -59,4 +66,8 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
     brokerAvailable: sources.brokerAvailable(),
     traceparent: last?.traceparent ?? sources.newTraceparent(),
   });
+}
+
+function ownerName(pod: V1Pod | undefined, uid: string): string {
+  return pod?.metadata?.ownerReferences?.find((owner) => owner.uid === uid)?.name ?? '';
 }

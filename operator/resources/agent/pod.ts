@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { V1Container, V1PodSpec } from '@kubernetes/client-node';
 import type { Agent, AgentSpec } from '../../api/v1alpha1/agent.ts';
+import { shortFormContainerFields, shortFormPodFields } from '../../api/v1alpha1/agent-rules.ts';
 import type { Plain } from '../../api/v1alpha1/common.ts';
 import { agentContainerName, annotations, labels, reservedPrefix } from '../../api/v1alpha1/names.ts';
 import type { KubernetesObject } from '../../kernel/object.ts';
@@ -96,34 +97,8 @@ function withoutReserved(entries: Readonly<Record<string, string>> | undefined):
 
 /** The short form: one container named `agent`, and the pod-level fields beside it. */
 function shortForm(spec: AgentSpec): PodSpec {
-  const container = pick(spec, [
-    'image',
-    'command',
-    'args',
-    'env',
-    'envFrom',
-    'ports',
-    'resources',
-    'livenessProbe',
-    'readinessProbe',
-    'startupProbe',
-    'volumeMounts',
-    'workingDir',
-  ]);
-  const pod = pick(spec, [
-    'volumes',
-    'serviceAccountName',
-    'automountServiceAccountToken',
-    'imagePullSecrets',
-    'priorityClassName',
-    'nodeSelector',
-    'tolerations',
-    'affinity',
-    'topologySpreadConstraints',
-    'schedulerName',
-    'terminationGracePeriodSeconds',
-    'securityContext',
-  ]);
+  const container = pick(spec, ['image', ...shortFormContainerFields]);
+  const pod = pick(spec, shortFormPodFields);
   return { ...pod, containers: [{ name: agentContainerName, ...container }] };
 }
 

@@ -1,7 +1,7 @@
 import type { Agent, AgentStatus } from '../../api/v1alpha1/agent.ts';
 import type { AgentPhase } from '../../api/v1alpha1/phases.ts';
 import type { AgentReason } from '../../api/v1alpha1/reasons.ts';
-import type { Action } from '../../kernel/action.ts';
+import type { EventAction } from '../../kernel/action.ts';
 import {
   type ConditionFact,
   conditionsFrom,
@@ -273,7 +273,8 @@ function eventsPublished(observed: AgentObserved): ConditionFact {
 function stalledReason(agent: Agent, shown: Shown, blocker: Blocker | undefined, now: number): AgentReason | undefined {
   if (blocker?.onlyByUser === true) return blocker.reason;
   if (shown.phase === 'Failed') return 'RetriesExhausted';
-  if (blocker?.condition === undefined) return undefined;
+  // A running pod is not stalled by what only its successor would need.
+  if (blocker?.condition === undefined || shown.reason !== blocker.reason) return undefined;
   const since = findCondition(agent.status?.conditions ?? [], blocker.condition);
   const sinceMs = since?.status === 'False' ? new Date(since.lastTransitionTime).getTime() : now;
   return now - sinceMs >= stalledAfterMs ? blocker.reason : undefined;
@@ -318,7 +319,7 @@ function isPassing(status: AgentStatus): boolean {
 }
 
 /** Kubernetes Events that go with a status about to be written: one Normal at Ready, a Warning for what alarms. */
-export function statusEvents(agent: Agent, next: AgentStatus): readonly Action[] {
+export function statusEvents(agent: Agent, next: AgentStatus): readonly EventAction[] {
   const wasReady = agent.status?.phase === 'Ready';
   const becameReady = next.phase === 'Ready' && next.reason === 'AgentReady' && !wasReady;
   const alarm = alarming.has(next.reason as AgentReason) && agent.status?.reason !== next.reason;
@@ -326,7 +327,7 @@ export function statusEvents(agent: Agent, next: AgentStatus): readonly Action[]
   return [statusEvent(agent, becameReady ? 'Normal' : 'Warning', next.reason ?? '', next.message ?? '')];
 }
 
-export function statusEvent(agent: Agent, type: 'Normal' | 'Warning', reason: string, note: string): Action {
+function statusEvent(agent: Agent, type: 'Normal' | 'Warning', reason: string, note: string): EventAction {
   const { namespace, name, uid } = agent.metadata;
   return {
     kind: 'event',
