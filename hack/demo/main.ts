@@ -1,8 +1,8 @@
 import { type Cluster, clusterUp, kubectl } from '../lib/cluster.ts';
+import { diagnose } from '../lib/diagnose.ts';
 import { CommandFailed, run } from '../lib/process.ts';
-import { diagnose } from './diagnose.ts';
+import { eventsOf } from '../lib/stream.ts';
 import { followUntilReady } from './follow.ts';
-import { eventsOf } from './stream.ts';
 import { latencyLines } from './timeline.ts';
 
 const namespace = 'acme-agents';
@@ -92,7 +92,7 @@ async function demo(): Promise<void> {
     await step('What kernel the Agent sees (its own log)', () => showSandbox(cluster, uid));
     await step('Its events, as a consumer reads them from JetStream', () => showEvents(cluster, uid));
   } catch (error) {
-    await diagnose(cluster.kubectl, cluster.kubeconfig, namespace, name);
+    await diagnose(cluster, namespace, name);
     throw error;
   }
   process.stdout.write(`\nThe demo took ${((performance.now() - started) / 1000).toFixed(0)} s.\n${whatNext(cluster)}`);

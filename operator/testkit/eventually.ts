@@ -1,13 +1,12 @@
-const pollMs = 10;
-
 /**
  * Waits until `probe` returns something other than undefined, null or false, and returns it.
- * What it throws counts as "not yet" and is named when the deadline (milliseconds) passes.
+ * What it throws counts as "not yet" and is named when the deadline passes. Both times in milliseconds.
  */
 export async function eventually<T>(
   what: string,
   probe: () => T | Promise<T>,
   deadlineMs = 10_000,
+  pollMs = 10,
 ): Promise<Exclude<T, undefined | null | false>> {
   const end = performance.now() + deadlineMs;
   let last: unknown;

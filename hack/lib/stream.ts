@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import { NatsBroker } from '../../operator/events/nats-broker.ts';
 import { type ReceivedEvent, readEvents } from '../../operator/events/read-events.ts';
 import { silentLogger } from '../../operator/kernel/logger.ts';
-import { type Cluster, kubectl } from '../lib/cluster.ts';
-import { root } from '../lib/process.ts';
+import { type Cluster, kubectl } from './cluster.ts';
+import { root } from './process.ts';
 
 const connectDeadlineMs = 20_000;
 
@@ -22,7 +22,7 @@ export async function eventsOf(cluster: Cluster, agentUid: string): Promise<read
   const forward = await portForward(cluster, 'service/openos-nats', 4222);
   const broker = new NatsBroker({
     url: `nats://${url.username}:${url.password}@127.0.0.1:${forward.port}`,
-    name: 'demo',
+    name: 'openos-reader',
     log: silentLogger,
   });
   try {
