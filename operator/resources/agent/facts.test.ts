@@ -23,6 +23,12 @@ const factsOf = (pod?: V1Pod, now = t0): AgentFacts =>
 
 const crashing = (reason: string) => aWaitingContainer(reason, { restartCount: 3 });
 
+/** A scheduler that got no answer to its binding writes PodScheduled=False over it. */
+function boundUnheard(): V1Pod {
+  const pod = aPod({ unschedulable: 'no answer' });
+  return { ...pod, spec: { containers: [], ...pod.spec, nodeName: 'node-1' } };
+}
+
 describe('a pod tells', () => {
   test.each<[string, V1Pod, Partial<AgentFacts>]>([
     [
@@ -31,6 +37,11 @@ describe('a pod tells', () => {
       { podScheduled: false, containerStarted: false, podReady: false, podTrouble: undefined },
     ],
     ['that no node fits', aPod({ unschedulable: '0/3 nodes' }), { podScheduled: false, waitingFor: 'Unschedulable' }],
+    [
+      'that it has a node, though the scheduler never heard that it was bound',
+      boundUnheard(),
+      { podScheduled: true, waitingFor: undefined },
+    ],
     ['that it has a node', aPod({ scheduled: true }), { podScheduled: true, containerStarted: false, podReady: false }],
     [
       'that its containers are being made',

@@ -101,12 +101,20 @@ export function agentFacts(observed: AgentObserved, admitted: boolean, now: numb
     startDeadlinePassed: attempt.deadline !== undefined && now >= attempt.deadline,
     podTrouble: observed.podOnItsWay ? undefined : podTrouble(pod, statuses),
     waitingFor: waitingFor(pod, statuses),
-    podScheduled: podCondition(pod, 'PodScheduled')?.status === 'True',
+    podScheduled: isScheduled(pod),
     containerStarted: main.some(hasStarted),
     podReady,
     readyLongEnough:
       attempt.reason !== 'CrashLoop' || (readySince !== undefined && now >= readySince + crashLoopProbationMs),
   };
+}
+
+/**
+ * A pod that has a node is scheduled, whatever its condition says: a scheduler whose binding was stored while the
+ * answer got lost takes it for a failure and writes PodScheduled=False over it.
+ */
+function isScheduled(pod: V1Pod | undefined): boolean {
+  return pod?.spec?.nodeName !== undefined || podCondition(pod, 'PodScheduled')?.status === 'True';
 }
 
 function hasStarted(status: V1ContainerStatus): boolean {
@@ -123,6 +131,6 @@ function podTrouble(pod: V1Pod | undefined, statuses: readonly V1ContainerStatus
 
 function waitingFor(pod: V1Pod | undefined, statuses: readonly V1ContainerStatus[]): AgentReason | undefined {
   const scheduled = podCondition(pod, 'PodScheduled');
-  if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable') return 'Unschedulable';
+  if (!isScheduled(pod) && scheduled?.reason === 'Unschedulable') return 'Unschedulable';
   return statuses.some(isImagePullFailing) ? 'ImagePullFailed' : undefined;
 }
