@@ -205,4 +205,28 @@ describe('without the API server', () => {
     }
     await expectSteady();
   });
+
+  it('that restarts, Agents made just before and after it start', async () => {
+    const before = await world.createAgent('outage', 'before-restart');
+    await eventually('it has a row', async () => (await world.rows(before.metadata.uid)).length > 0);
+    await world.cluster.restartApiServer();
+    await world.createAgent('outage', 'after-restart');
+    await expectWholeLife('before-restart');
+    await expectWholeLife('after-restart');
+    await expectSteady();
+  });
+
+  it('that no longer answers, the leader steps down and leads again', async () => {
+    world.apiServer.frozen = true;
+    await eventually('the Lease is given up', () => timesIn(operator.log(), 'stopped leading') === 2, 30_000);
+    const { metadata } = await world.createAgent('outage', 'thawed');
+    world.apiServer.frozen = false;
+    await expectWholeLife('thawed');
+    expect(await world.podsOf(metadata.uid)).toHaveLength(1);
+    await expectSteady();
+  });
 });
+
+function timesIn(log: string, text: string): number {
+  return log.split(text).length - 1;
+}

@@ -90,11 +90,11 @@ describe('an Agent whose RuntimeClass is missing', () => {
 
 describe('an Agent that asks for what this version does not do', () => {
   it('is stalled at once, and starts when it no longer asks', async () => {
-    await world.createAgent('refuse', 'ahead', { image, restartPolicy: 'Never' });
+    await world.createAgent('refuse', 'ahead', { image, networkPolicy: { management: 'Managed' } });
     const status = await heldBack('refuse', 'ahead', 'FieldNotSupported');
     expect(progress(status)).toEqual(isStalled);
 
-    const patch = '[{"op":"remove","path":"/spec/restartPolicy"}]';
+    const patch = '[{"op":"remove","path":"/spec/networkPolicy"}]';
     await world.cluster.kubectl('patch', 'agent', 'ahead', '-n', 'refuse', '--type=json', '-p', patch);
     await become('refuse', 'ahead');
   });

@@ -23,22 +23,29 @@ export async function watchChanges<T extends StoredObject>(
   name: string,
 ): Promise<Changes<T>> {
   const selection = { namespace, fieldSelector: `metadata.name=${name}` };
-  const { items, resourceVersion } = await client.list(resource, selection);
-  const versions = new Set(items.map((item) => item.metadata.resourceVersion));
+  const list = await client.list(resource, selection);
+  const versions = new Set(list.items.map((item) => item.metadata.resourceVersion));
   const changes: Change<T>[] = [];
   const ended = new AbortController();
   const opened = Promise.withResolvers<void>();
+  let resourceVersion = list.resourceVersion;
   const collect = async () => {
     const options = { resourceVersion, timeoutSeconds: 600, signal: ended.signal, onOpen: opened.resolve };
     for await (const event of client.watch<T>(resource, selection, options)) {
+      resourceVersion = event.object.metadata.resourceVersion;
       if (event.type === 'BOOKMARK') continue;
       changes.push(event);
-      versions.add(event.object.metadata.resourceVersion);
+      versions.add(resourceVersion);
     }
   };
-  collect().catch((error: unknown) => {
-    if (!hasCode(error, 'Aborted')) opened.reject(error);
-  });
+  void (async () => {
+    // Goes on where it was when the API server was away; a version it has forgotten would be a gap, and ends it.
+    while (!ended.signal.aborted) {
+      const error: unknown = await collect().catch((thrown: unknown) => thrown);
+      if (hasCode(error, 'Expired')) return;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  })();
   await opened.promise;
   return {
     all: () => changes,

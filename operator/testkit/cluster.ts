@@ -8,6 +8,7 @@ import { type Credentials, loadKubeConfig } from '../kernel/credentials.ts';
 import type { KubernetesObject, ResourceType, StoredObject } from '../kernel/object.ts';
 import { Transport } from '../kernel/transport.ts';
 import { eventually } from './eventually.ts';
+import { restartProcess } from './processes.ts';
 
 const run = promisify(execFile);
 const light = join(import.meta.dirname, '../../hack/cluster/light.sh');
@@ -66,12 +67,24 @@ export function lightCluster(): Promise<LightCluster> {
   return clusterNamed(inject('lightClusterName'), async () => {});
 }
 
+export type OwnCluster = LightCluster & {
+  /** Ends the API server and starts it again; resolves when it is ready. */
+  restartApiServer(): Promise<void>;
+};
+
 /** A cluster for one test file alone: for whoever runs an operator, which takes every Agent it sees for its own. */
-export function ownCluster(): Promise<LightCluster> {
+export async function ownCluster(): Promise<OwnCluster> {
   const name = `${inject('lightClusterName')}-${randomBytes(3).toString('hex')}`;
-  return clusterNamed(name, async () => {
+  const cluster = await clusterNamed(name, async () => {
     await run(light, ['down', name]);
   });
+  return {
+    ...cluster,
+    restartApiServer: async () => {
+      await restartProcess('kube-apiserver', `/light-${name}/`);
+      await eventually('the API server is ready again', () => cluster.kubectl('get', '--raw', '/readyz'), 60_000);
+    },
+  };
 }
 
 async function clusterNamed(name: string, end: () => Promise<void>): Promise<LightCluster> {

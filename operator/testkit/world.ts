@@ -15,7 +15,7 @@ import { podResource } from '../resources/builtin.ts';
 import { agentResource, tenantResource } from '../resources/own.ts';
 import type { Database } from '../store/db.ts';
 import { currentEpoch } from '../store/repositories/leadership.ts';
-import { type LightCluster, ownCluster } from './cluster.ts';
+import { type LightCluster, type OwnCluster, ownCluster } from './cluster.ts';
 import { eventually } from './eventually.ts';
 import { startNats, type TestNats } from './nats.ts';
 import { type OperatorOptions, runOperator, startOperator, type TestOperator } from './operator.ts';
@@ -43,7 +43,7 @@ const statusDeadlineMs = 45_000;
 
 /** A real cluster, Postgres and NATS with the operator as a process: everything but a kubelet. */
 export type World = {
-  readonly cluster: LightCluster;
+  readonly cluster: OwnCluster;
   readonly postgres: TestPostgres;
   readonly nats: TestNats;
   /** Between the operator and the API server; what the test itself asks does not pass here. */
