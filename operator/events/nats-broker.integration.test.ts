@@ -163,6 +163,27 @@ describe('an outage', () => {
     await untilAvailable(broker);
     await broker.publish(aMessage('1'));
   });
+
+  test('does not keep a broker from closing, whether the server is gone or frozen', async () => {
+    const nats = await aServer();
+    const left = openTestBroker(nats);
+    const frozen = openTestBroker(nats);
+    for (const broker of [left, frozen]) await untilAvailable(broker);
+    nats.pause();
+    await closesInTime(frozen);
+    nats.resume();
+    await nats.kill();
+    await eventually('the loss is seen', () => !left.state.available);
+    await closesInTime(left);
+  });
+
+  async function closesInTime(broker: NatsBroker): Promise<void> {
+    let closed = false;
+    void broker.close().then(() => {
+      closed = true;
+    });
+    await eventually('it has closed', () => closed, 5_000);
+  }
 });
 
 describe('reading as a consumer', () => {

@@ -51,6 +51,7 @@ export class NatsBroker implements Broker {
   /** Whether a server was ever reached, or its absence was told. */
   #told = false;
   #session: Session | undefined;
+  #connection: NatsConnection | undefined;
   #running: Promise<void> | undefined;
 
   constructor(options: NatsBrokerOptions) {
@@ -72,7 +73,8 @@ export class NatsBroker implements Broker {
 
   async close(): Promise<void> {
     this.#stop.abort();
-    await this.#session?.connection.close().catch(() => undefined);
+    // Not the session's: while the client reconnects there is none.
+    await this.#connection?.close().catch(() => undefined);
     await this.#running;
   }
 
@@ -166,6 +168,7 @@ export class NatsBroker implements Broker {
   /** Runs until the connection is closed for good. */
   async #serve(connection: NatsConnection): Promise<void> {
     if (this.#stop.signal.aborted) return connection.close();
+    this.#connection = connection;
     void this.#prepare(connection);
     for await (const status of connection.status()) {
       if (status.type === 'disconnect') this.#lose(notConnected());
