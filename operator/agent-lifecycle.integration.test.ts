@@ -64,4 +64,48 @@ describe('an Agent in a healthy world', () => {
       'agent.deleted',
     ]);
   });
+
+  it('is suspended without a pod and resumed with a new one', async () => {
+    const { metadata } = await world.createAgent('life', 'nap');
+    const before = await world.status('life', 'nap', 'Ready', (s) => s.phase === 'Ready');
+    const setMode = (mode: string) =>
+      world.cluster.kubectl(
+        'patch',
+        'agent',
+        'nap',
+        '-n',
+        'life',
+        '--type=merge',
+        '-p',
+        `{"spec":{"operatingMode":"${mode}"}}`,
+      );
+    const podOf = (name = '') => world.cluster.client.get({ resource: podResource, namespace: 'life', name });
+
+    await setMode('Suspended');
+    const held = await world.status('life', 'nap', 'Suspended', (s) => s.phase === 'Suspended');
+    expect(findCondition(held.conditions ?? [], 'Suspended')?.status).toBe('True');
+    expect(await podOf(before.podRef?.name)).toBeUndefined();
+
+    await setMode('Running');
+    const after = await world.status('life', 'nap', 'Ready again', (s) => s.phase === 'Ready');
+    expect(after.podRef?.name).not.toBe(before.podRef?.name);
+    expect((await world.events(metadata.uid)).map(({ event }) => event.event_type).slice(4)).toEqual([
+      'agent.stopping',
+      'agent.stopped',
+      'agent.resumed',
+      'agent.scheduled',
+      'agent.starting',
+      'agent.ready',
+    ]);
+  });
+
+  it('is deleted with its pod when its session is over and its policy says so', async () => {
+    const lifecycle = { maxSessionDurationSeconds: 1, shutdownPolicy: 'Delete' } as const;
+    const { metadata } = await world.createAgent('life', 'session', { image: 'registry.test/agent:1', lifecycle });
+    await eventually('agent.deleted is on the stream', async () => {
+      const events = await world.events(metadata.uid);
+      return events.at(-1)?.event.event_type === 'agent.deleted';
+    });
+    expect(await world.agent('life', 'session')).toBeUndefined();
+  });
 });

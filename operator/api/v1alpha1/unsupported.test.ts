@@ -9,17 +9,15 @@ describe('fields of an Agent this version does not act on', () => {
     ['the full form is supported', { template: { spec: { containers: [{ name: 'a', image: 'a' }] } } }, []],
     ['the readiness gate is supported', { image: 'a', events: { readinessGate: 'BestEffort' } }, []],
     [
-      'asking for what happens anyway is supported',
-      { image: 'a', operatingMode: 'Running', restartPolicy: 'Always' },
+      'suspension, runs to completion, recovery and lifecycle are supported',
+      { image: 'a', operatingMode: 'Suspended', restartPolicy: 'OnFailure', recovery: {}, lifecycle: {} },
       [],
     ],
-    ['suspension is not', { image: 'a', operatingMode: 'Suspended' }, ['operatingMode']],
-    ['a run to completion is not', { image: 'a', restartPolicy: 'OnFailure' }, ['restartPolicy']],
     ['claims are not', { image: 'a', volumeClaimTemplates: [] }, ['volumeClaimTemplates']],
     [
-      'retention, traffic, recovery and lifecycle are not',
-      { image: 'a', persistentVolumeClaimRetentionPolicy: {}, networkPolicy: {}, recovery: {}, lifecycle: {} },
-      ['persistentVolumeClaimRetentionPolicy', 'networkPolicy', 'recovery', 'lifecycle'],
+      'retention and traffic are not',
+      { image: 'a', persistentVolumeClaimRetentionPolicy: {}, networkPolicy: {} },
+      ['persistentVolumeClaimRetentionPolicy', 'networkPolicy'],
     ],
   ];
   it.each(cases)('%s', (_title, spec, expected) => {

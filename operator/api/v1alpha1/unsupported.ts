@@ -8,13 +8,9 @@ import type { TenantSpec } from './tenant.ts';
 type NotYet<Spec> = Readonly<Record<string, (spec: Spec) => boolean>>;
 
 const agentFields: NotYet<AgentSpec> = {
-  operatingMode: (spec) => spec.operatingMode === 'Suspended',
   volumeClaimTemplates: (spec) => spec.volumeClaimTemplates !== undefined,
   persistentVolumeClaimRetentionPolicy: (spec) => spec.persistentVolumeClaimRetentionPolicy !== undefined,
   networkPolicy: (spec) => spec.networkPolicy !== undefined,
-  restartPolicy: (spec) => spec.restartPolicy !== undefined && spec.restartPolicy !== 'Always',
-  recovery: (spec) => spec.recovery !== undefined,
-  lifecycle: (spec) => spec.lifecycle !== undefined,
 };
 
 const tenantFields: NotYet<TenantSpec> = {

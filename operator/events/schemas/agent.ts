@@ -29,5 +29,8 @@ export const agentEvents = {
   'agent.failed': { '1.0': envelope('agent.failed', '1.0', agentData) },
   'agent.updated': { '1.0': envelope('agent.updated', '1.0', agentData) },
   'agent.stopping': { '1.0': envelope('agent.stopping', '1.0', agentData) },
+  'agent.stopped': { '1.0': envelope('agent.stopped', '1.0', agentData) },
+  'agent.resumed': { '1.0': envelope('agent.resumed', '1.0', agentData) },
+  'agent.completed': { '1.0': envelope('agent.completed', '1.0', agentData) },
   'agent.deleted': { '1.0': envelope('agent.deleted', '1.0', agentData) },
 } as const;

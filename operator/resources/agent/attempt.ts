@@ -29,8 +29,14 @@ export function recoveryOf(spec: AgentSpec | undefined): Recovery {
     backoffLimit: recovery?.backoffLimit ?? defaults.backoffLimit,
     backoffBaseSeconds: recovery?.backoffSeconds?.base ?? defaults.backoffBaseSeconds,
     backoffMaxSeconds: recovery?.backoffSeconds?.max ?? defaults.backoffMaxSeconds,
-    retryAfterFailedSeconds: recovery?.retryAfterFailedSeconds ?? defaults.retryAfterFailedSeconds,
+    retryAfterFailedSeconds:
+      recovery?.retryAfterFailedSeconds ?? (isService(spec) ? defaults.retryAfterFailedSeconds : 0),
   };
+}
+
+/** Meant to run for ever, as opposed to a job that may end. */
+function isService(spec: AgentSpec | undefined): boolean {
+  return (spec?.restartPolicy ?? 'Always') === 'Always';
 }
 
 /** The try in hand: what began it, which pod is its own, when it may act and when its time is up. */

@@ -14,7 +14,7 @@ import { refusedStatus, statusEvents } from './status.ts';
 
 /** What this controller may do on the API server; the chart's role is generated from it. */
 export const agentPermissions: readonly PolicyRule[] = [
-  { apiGroups: ['openos.dev'], resources: ['agents'], verbs: ['get', 'list', 'watch'] },
+  { apiGroups: ['openos.dev'], resources: ['agents'], verbs: ['get', 'list', 'watch', 'delete'] },
   { apiGroups: ['openos.dev'], resources: ['agents/status'], verbs: ['patch'] },
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
   { apiGroups: ['node.k8s.io'], resources: ['runtimeclasses'], verbs: ['list', 'watch'] },

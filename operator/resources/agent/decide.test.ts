@@ -124,7 +124,7 @@ describe('the Ready gate', () => {
   });
 
   test('holds a spec back, too, that only its author can mend', () => {
-    const agent = anAgent({ spec: { image, restartPolicy: 'Never' } });
+    const agent = anAgent({ spec: { image, networkPolicy: {} } });
     expect(decided({ ...waiting, agent }).status).toMatchObject({ phase: 'Starting', reason: 'FieldNotSupported' });
   });
 
@@ -340,7 +340,7 @@ describe('an agent that cannot start', () => {
   test.each<[string, ObservedOverrides, string]>([
     [
       'has a field this version does not act on',
-      { agent: anAgent({ spec: { image, restartPolicy: 'Never' } }) },
+      { agent: anAgent({ spec: { image, networkPolicy: {} } }) },
       'FieldNotSupported',
     ],
     ['has a spec that cannot be used', { invalid: 'spec.image: too long' }, 'InvalidSpec'],
@@ -409,7 +409,7 @@ describe('while the database is away', () => {
   });
 
   test('an agent that was not Ready beside its Ready pod does not become so', () => {
-    const agent = anAgent({ spec: { image, restartPolicy: 'Never' } });
+    const agent = anAgent({ spec: { image, networkPolicy: {} } });
     const look = shown({ ...readyLook, agent });
     expect(look.agent?.status).toMatchObject({ phase: 'Ready', reason: 'FieldNotSupported' });
     expect(conditionOf(decided({ ...look, ...away }), 'Ready')).toMatchObject({ status: 'False' });

@@ -3,6 +3,7 @@ import type { Action } from '../../kernel/action.ts';
 import type { Decision } from '../../kernel/decision.ts';
 import { type Outcome, requeue, requeueAt, settled, soonest } from '../../kernel/outcome.ts';
 import { podResource } from '../builtin.ts';
+import { agentResource } from '../own.ts';
 import { type Attempt, attemptOf } from './attempt.ts';
 import { type Blocker, blockerOf } from './blockers.ts';
 import { type AgentTransition, agentTransitions } from './events.ts';
@@ -16,6 +17,7 @@ import {
   timeOf,
 } from './facts.ts';
 import { isOut, lastRow } from './history.ts';
+import { deletionDue, sessionEnd } from './lifecycle.ts';
 import { startsAttempt, walk } from './machine.ts';
 import { agentPod } from './pod.ts';
 import { agentStatus, statusEvents, statusWrite } from './status.ts';
@@ -59,7 +61,7 @@ function act(
   now: number,
 ): AgentDecision {
   const attempt = attemptOf(observed, now);
-  const plan = podPlan(observed, attempt, blocker, now);
+  const plan = [...podPlan(observed, attempt, blocker, now), ...ownDeletion(observed, now)];
   if (agent === undefined) {
     return { transitions: [], plan, outcome: observed.podOnItsWay ? requeue(podRecheckMs) : settled };
   }
@@ -84,13 +86,20 @@ function podPlan(
   blocker: Blocker | undefined,
   now: number,
 ): readonly Action[] {
-  const phase = lastRow(observed.history)?.to;
-  const keep = observed.agent === undefined || phase === 'Failed' ? undefined : attempt.podName;
+  const keep = keepsPod(observed) ? attempt.podName : undefined;
   const surplus = observed.pods.filter((pod) => pod.metadata?.name !== keep);
   const deletions = deletePods(surplus);
   if (observed.pods.length > 0 || observed.podOnItsWay || blocker !== undefined || now < attempt.notBefore)
     return deletions;
   return [...deletions, ...createPod(observed, attempt)];
+}
+
+/** A finished program's pod stays for its logs; whoever failed, is suspended or is over has none. */
+function keepsPod({ agent, history }: AgentObserved): boolean {
+  const last = lastRow(history);
+  if (agent === undefined || last === undefined) return false;
+  if (last.to === 'Completed') return last.reason === 'Completed';
+  return last.to !== 'Failed' && last.to !== 'Suspending' && last.to !== 'Suspended';
 }
 
 function createPod(observed: AgentObserved, attempt: Attempt): readonly Action[] {
@@ -106,6 +115,15 @@ function createPod(observed: AgentObserved, attempt: Attempt): readonly Action[]
     traceparent,
   });
   return [{ kind: 'create', resource: podResource, object: pod }];
+}
+
+/** The Agent goes by its own lifecycle: everything else follows from its being gone. */
+function ownDeletion(observed: AgentObserved, now: number): readonly Action[] {
+  const { agent, uid } = observed;
+  const due = deletionDue(observed);
+  if (agent === undefined || due === undefined || now < due) return [];
+  const { name, namespace } = agent.metadata;
+  return [{ kind: 'delete', ref: { resource: agentResource, name, namespace }, uid }];
 }
 
 /** Deletes these pods, but for those that are on their way out already. */
@@ -136,6 +154,8 @@ function deadlines(
     upcoming(starting ? attempt.deadline : undefined, now),
     upcoming(onProbation && readySince !== undefined ? readySince + crashLoopProbationMs : undefined, now),
     upcoming(attempt.retryFailedAt, now),
+    upcoming(phase === 'Completed' ? undefined : sessionEnd(observed), now),
+    upcoming(deletionDue(observed), now),
     awaitsPod && now >= attempt.notBefore ? requeue(podRecheckMs) : settled,
     last !== undefined && !isOut(last) ? requeue(publishRecheckMs) : settled,
     blocker === undefined || blocker.onlyByUser ? settled : requeue(blockerRecheckMs),

@@ -1,6 +1,6 @@
 import type { AgentReason } from '../../api/v1alpha1/reasons.ts';
 import { attemptOf } from './attempt.ts';
-import type { AgentObserved } from './facts.ts';
+import { type AgentObserved, isDisrupted } from './facts.ts';
 import { type AgentDetail, lastRow } from './history.ts';
 import { type AgentEventType, type RecordedPhase, startsAttempt, type TransitionRule } from './machine.ts';
 import { specHash } from './pod.ts';
@@ -43,9 +43,11 @@ function agentTransition(
     namespace: observed.namespace,
     name: observed.name,
     ...(startsAttempt(rule.to) && observed.agent !== undefined ? { specHash: specHash(observed.agent.spec) } : {}),
-    ...(rule.to === 'Ready' ? { startLatencyMilliseconds: startLatency(observed, now) } : {}),
+    ...(rule.to === 'Ready'
+      ? { startLatencyMilliseconds: startLatency(observed, now), firstReadyAt: firstReadyAt(observed, now) }
+      : {}),
   };
-  const number = attemptNumber(rule, attempt.number);
+  const number = attemptNumber(rule, attempt.number, isDisrupted(pod));
   return {
     from,
     to: rule.to,
@@ -73,10 +75,15 @@ function agentTransition(
   };
 }
 
-/** 1 for a first try and after a new spec; every recovery is one more. */
-function attemptNumber(rule: TransitionRule, current: number): number {
+/** 1 for a first try and after a new spec; every recovery but from a disruption is one more. */
+function attemptNumber(rule: TransitionRule, current: number, disrupted: boolean): number {
   if (rule.to === 'Created' || rule.to === 'Replacing') return 1;
-  return rule.to === 'Recovering' ? current + 1 : current;
+  return rule.to === 'Recovering' && !disrupted ? current + 1 : current;
+}
+
+function firstReadyAt({ history }: AgentObserved, now: number): number {
+  const ready = history.kind === 'known' ? history.latestByPhase.Ready : undefined;
+  return ready?.detail.firstReadyAt ?? ready?.observedAt ?? now;
 }
 
 /** From the moment this attempt could start to Ready; a pod that only lost readiness keeps its first figure. */

@@ -3,7 +3,8 @@ import type { Agent } from '../../api/v1alpha1/agent.ts';
 import type { AgentReason } from '../../api/v1alpha1/reasons.ts';
 import type { Tenancy } from '../tenancy.ts';
 import { attemptOf, recoveryOf } from './attempt.ts';
-import type { AgentHistory } from './history.ts';
+import { type AgentHistory, lastRow } from './history.ts';
+import { isSessionOver } from './lifecycle.ts';
 import { specHash } from './pod.ts';
 
 /** One frozen look at everything a decision about an Agent needs. */
@@ -37,6 +38,14 @@ export type AgentFacts = {
   readonly specOutdated: boolean;
   /** The same, and nothing stands in the way of another pod. */
   readonly specChanged: boolean;
+  /** The user wants no pod for now. */
+  readonly suspendWanted: boolean;
+  /** Suspending is recorded: it is carried to its end, wanted or not. */
+  readonly suspendBegun: boolean;
+  /** A deadline of spec.lifecycle has passed and the Agent is to be kept. */
+  readonly sessionExpired: boolean;
+  /** The program has ended well, and its restart policy lets it rest. */
+  readonly podSucceeded: boolean;
   readonly retryDue: boolean;
   readonly attemptsLeft: boolean;
   readonly startDeadlinePassed: boolean;
@@ -95,9 +104,13 @@ export function agentFacts(observed: AgentObserved, admitted: boolean, now: numb
     podsGone: observed.pods.length === 0 && !observed.podOnItsWay,
     admitted: admitted && observed.agent !== undefined,
     specOutdated,
-    specChanged: admitted && specOutdated,
+    specChanged: admitted && specOutdated && !isSessionOver(observed, now),
+    suspendWanted: usable?.operatingMode === 'Suspended',
+    suspendBegun: lastRow(observed.history)?.to === 'Suspending',
+    sessionExpired: usable?.lifecycle?.shutdownPolicy !== 'Delete' && isSessionOver(observed, now),
+    podSucceeded: pod?.status?.phase === 'Succeeded' && (usable?.restartPolicy ?? 'Always') !== 'Always',
     retryDue: admitted && attempt.retryFailedAt !== undefined && now >= attempt.retryFailedAt,
-    attemptsLeft: attempt.number <= recoveryOf(observed.agent?.spec).backoffLimit,
+    attemptsLeft: attempt.number <= recoveryOf(observed.agent?.spec).backoffLimit || isDisrupted(pod),
     startDeadlinePassed: attempt.deadline !== undefined && now >= attempt.deadline,
     podTrouble: observed.podOnItsWay ? undefined : podTrouble(pod, statuses),
     waitingFor: waitingFor(pod, statuses),
@@ -107,6 +120,11 @@ export function agentFacts(observed: AgentObserved, admitted: boolean, now: numb
     readyLongEnough:
       attempt.reason !== 'CrashLoop' || (readySince !== undefined && now >= readySince + crashLoopProbationMs),
   };
+}
+
+/** The cluster took the pod away (drain, preemption, taint): that is not the agent's failure and uses no attempt up. */
+export function isDisrupted(pod: V1Pod | undefined): boolean {
+  return podCondition(pod, 'DisruptionTarget')?.status === 'True';
 }
 
 /**

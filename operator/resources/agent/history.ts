@@ -8,6 +8,8 @@ export type AgentDetail = {
   readonly specHash?: string;
   /** On agent.ready: from the start of the attempt to Ready, by our clock. */
   readonly startLatencyMilliseconds?: number;
+  /** On agent.ready: when this agent was Ready for the first time, ms since the epoch. Sessions count from it. */
+  readonly firstReadyAt?: number;
   readonly message?: string;
 };
 

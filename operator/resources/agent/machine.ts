@@ -13,22 +13,13 @@ export type AgentEventType =
   | 'agent.failed'
   | 'agent.updated'
   | 'agent.stopping'
+  | 'agent.stopped'
+  | 'agent.resumed'
+  | 'agent.completed'
   | 'agent.deleted';
 
-/** Phases that are recorded. `New` stands for "nothing recorded yet" and is never shown; Pending is shown in its place. */
-export type RecordedPhase = Extract<
-  AgentPhase,
-  | 'Created'
-  | 'Scheduled'
-  | 'Starting'
-  | 'Ready'
-  | 'NotReady'
-  | 'Recovering'
-  | 'Failed'
-  | 'Replacing'
-  | 'Terminating'
-  | 'Deleted'
->;
+/** Every phase but Pending is recorded. `New` stands for "nothing recorded yet" and is never shown; Pending is shown in its place. */
+export type RecordedPhase = Exclude<AgentPhase, 'Pending'>;
 export type MachineState = RecordedPhase | 'New';
 
 export type TransitionRule = {
@@ -42,16 +33,17 @@ export type TransitionRule = {
   readonly guard: string;
 };
 
-const alive: readonly MachineState[] = [
+const trying: readonly MachineState[] = [
   'Created',
   'Scheduled',
   'Starting',
   'Ready',
   'NotReady',
   'Recovering',
-  'Failed',
   'Replacing',
 ];
+const suspending: readonly MachineState[] = ['Suspending', 'Suspended'];
+const alive: readonly MachineState[] = [...trying, 'Failed', ...suspending, 'Completed'];
 const starting: readonly MachineState[] = ['Created', 'Scheduled', 'Starting', 'Recovering', 'Replacing'];
 const running: readonly MachineState[] = ['Scheduled', 'Starting', 'Ready', 'NotReady'];
 
@@ -86,7 +78,39 @@ export const transitions: readonly TransitionRule[] = [
     guard: 'it belongs to a tenant and can run',
   },
   {
-    from: ['Created', 'Scheduled', 'Starting', 'Ready', 'NotReady', 'Recovering', 'Failed', 'Replacing'],
+    from: [...trying, 'Failed', ...suspending],
+    to: 'Completed',
+    reason: 'SessionExpired',
+    event: 'agent.completed',
+    when: (f) => f.sessionExpired,
+    guard: 'its session is over',
+  },
+  {
+    from: ['Suspended'],
+    to: 'Created',
+    reason: 'Resumed',
+    event: 'agent.resumed',
+    when: (f) => f.admitted && !f.suspendWanted,
+    guard: 'operatingMode is Running again',
+  },
+  {
+    from: [...trying, 'Suspending'],
+    to: 'Suspended',
+    reason: 'Suspended',
+    event: 'agent.stopped',
+    when: (f) => f.podsGone && (f.suspendWanted || f.suspendBegun),
+    guard: 'operatingMode is Suspended and no pod is left',
+  },
+  {
+    from: trying,
+    to: 'Suspending',
+    reason: 'Suspended',
+    event: 'agent.stopping',
+    when: (f) => f.suspendWanted,
+    guard: 'operatingMode is Suspended',
+  },
+  {
+    from: [...trying, 'Failed', 'Completed'],
     to: 'Replacing',
     reason: 'SpecChanged',
     event: 'agent.updated',
@@ -100,6 +124,14 @@ export const transitions: readonly TransitionRule[] = [
     event: 'agent.recovering',
     when: (f) => f.retryDue,
     guard: 'the retry pause is over',
+  },
+  {
+    from: running,
+    to: 'Completed',
+    reason: 'Completed',
+    event: 'agent.completed',
+    when: (f) => f.podSucceeded,
+    guard: 'the program ended with code 0 and is not to be restarted',
   },
   {
     from: running,
@@ -196,7 +228,7 @@ export function walk(from: MachineState, facts: AgentFacts): readonly Transition
     if (rule === undefined) return taken;
     taken.push(rule);
     phase = rule.to;
-    if (startsAttempt(phase) || phase === 'Failed') return taken;
+    if (startsAttempt(phase) || phase === 'Failed' || phase === 'Completed') return taken;
   }
   throw new Error(`the agent machine does not come to rest: ${taken.map((rule) => rule.to).join(' → ')}`);
 }

@@ -87,7 +87,11 @@ export function agentPod({ agent, tenant, runtimeClassName, startSeq, traceparen
         },
       ],
     },
-    spec: hardened(template?.spec === undefined ? shortForm(spec) : template.spec, runtimeClassName, traceparent),
+    spec: {
+      ...hardened(template?.spec === undefined ? shortForm(spec) : template.spec, traceparent),
+      runtimeClassName,
+      restartPolicy: spec.restartPolicy ?? 'Always',
+    },
   };
 }
 
@@ -109,7 +113,7 @@ function pick<T extends object, K extends keyof T>(from: T, keys: readonly K[]):
 }
 
 /** Safe by default, field by field: what the user set stands (admission judges it), what is silent is restricted. */
-function hardened(spec: PodSpec, runtimeClassName: string, traceparent: string): PodSpec {
+function hardened(spec: PodSpec, traceparent: string): PodSpec {
   const tmp = 'openos-tmp';
   const containers = spec.containers.map((container) => restricted(container, tmp, traceparent));
   const initContainers = spec.initContainers?.map((container) => restricted(container, tmp, traceparent));
@@ -120,8 +124,6 @@ function hardened(spec: PodSpec, runtimeClassName: string, traceparent: string):
   ];
   return {
     ...spec,
-    runtimeClassName,
-    restartPolicy: 'Always',
     enableServiceLinks: spec.enableServiceLinks ?? false,
     automountServiceAccountToken: spec.automountServiceAccountToken ?? false,
     securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' }, ...spec.securityContext },

@@ -164,7 +164,8 @@ function summary(
   const awaits = awaitsPublish(last, agent);
   const phase = awaits ? (last.from as RecordedPhase) : last.to;
   // A Ready pod stays Ready whatever keeps another from starting, as long as it is what the spec asks for.
-  if (blocker !== undefined && (blocker.onlyByUser || last.to !== 'Ready' || facts.specOutdated)) {
+  const needsPod = last.to !== 'Ready' && last.to !== 'Suspended' && last.to !== 'Completed';
+  if (blocker !== undefined && (blocker.onlyByUser || needsPod || facts.specOutdated)) {
     return { phase, reason: blocker.reason, message: blocker.message };
   }
   if (awaits) {
@@ -189,8 +190,18 @@ function withoutRecord({ metadata, status }: Agent): Shown {
 
 function explanation(pod: Attempt['pod'], last: AgentRow, { waitingFor }: AgentFacts): Omit<Shown, 'phase'> {
   if (last.to === 'Ready') return { reason: 'AgentReady', message: 'The agent runs.' };
+  if (last.to === 'Suspended') {
+    return { reason: 'Suspended', message: 'Held without a pod; set operatingMode to Running to go on.' };
+  }
+  if (last.to === 'Completed') {
+    const over = last.reason === 'SessionExpired';
+    const message = over
+      ? 'Its session is over; create the Agent again for another.'
+      : 'The program ended with code 0.';
+    return { reason: last.reason as AgentReason, message };
+  }
   if (last.to === 'Failed') {
-    const message = `Gave up after ${last.attempt} ${last.attempt === 1 ? 'try' : 'tries'}. Fix the cause (status.lastFailureReason, kubectl describe) and change the spec; it is also tried again at status.nextRetryTime.`;
+    const message = `Gave up after ${last.attempt} ${last.attempt === 1 ? 'try' : 'tries'}. Fix the cause (status.lastFailureReason, kubectl describe) and change the spec; if status.nextRetryTime is set it is tried again then.`;
     return { reason: last.reason as AgentReason, message };
   }
   if (waitingFor !== undefined) return { reason: waitingFor, message: waitingMessage(pod, waitingFor) };
@@ -207,6 +218,7 @@ const phaseMessages: Readonly<Partial<Record<RecordedPhase, string>>> = {
   Created: 'The pod is being created.',
   Replacing: 'The spec changed: the old pod goes, then a new one comes.',
   Recovering: 'A new pod is being created.',
+  Suspending: 'The pod is being stopped.',
   Scheduled: 'The pod has a node; its containers are being prepared.',
   Starting: 'The containers run; waiting for their readiness probe.',
   NotReady: 'The pod runs but its readiness probe fails.',
@@ -227,6 +239,7 @@ const moving: ReadonlySet<AgentPhase> = new Set<AgentPhase>([
   'Starting',
   'Recovering',
   'Replacing',
+  'Suspending',
 ]);
 
 function conditions(observed: AgentObserved, shown: Shown, blocker: Blocker | undefined): readonly ConditionFact[] {
@@ -235,8 +248,14 @@ function conditions(observed: AgentObserved, shown: Shown, blocker: Blocker | un
     { type: 'Ready', status: ready ? 'True' : 'False', reason: shown.reason, message: shown.message },
     eventsPublished(observed),
   ];
+  if (shown.phase === 'Suspended') facts.push({ ...shownFact(shown), type: 'Suspended', status: 'True' });
+  if (shown.phase === 'Completed') facts.push({ ...shownFact(shown), type: 'Finished', status: 'True' });
   if (blocker?.condition === undefined) return facts;
   return [...facts, { type: blocker.condition, status: 'False', reason: blocker.reason, message: blocker.message }];
+}
+
+function shownFact({ reason, message }: Shown): Pick<ConditionFact, 'reason' | 'message'> {
+  return { reason, message };
 }
 
 /** Reconciling while the agent moves, Stalled when a person must act. */

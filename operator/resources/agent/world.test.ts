@@ -16,7 +16,7 @@ const specs: readonly AgentSpec[] = [
   { image: 'registry.test/scout:2' },
   { image, startupDeadlineSeconds: 20 },
   { image, events: { readinessGate: 'BestEffort' } },
-  { image, restartPolicy: 'Never' },
+  { image, networkPolicy: {} },
 ];
 
 type Step = (world: AgentWorld) => void;
@@ -83,7 +83,7 @@ function liveUnseen(story: Story, onPass: ConstructorParameters<typeof AgentWorl
 function heal(world: AgentWorld): void {
   world.change({ database: true, broker: true, runtimeClass: true, tenant: true });
   world.movePods((pod) => ({ ...pod, crashing: false }));
-  if (world.agent?.spec.restartPolicy !== undefined) world.edit({ image });
+  if (world.agent?.spec.networkPolicy !== undefined) world.edit({ image });
   world.run();
 }
 
