@@ -39,6 +39,13 @@ describe('an agent is kept from starting by', () => {
     });
   });
 
+  test('a RuntimeClass whose handler no node offers: told by IsolationReady, others can cure it', () => {
+    const runtimeClass = { name: 'gvisor', exists: true, missingHandler: 'runsc' };
+    const blocker = blockerOf(anObservedAgent({ runtimeClass }));
+    expect(blocker).toMatchObject({ reason: 'RuntimeHandlerMissing', condition: 'IsolationReady', onlyByUser: false });
+    expect(blocker?.message).toContain('"runsc"');
+  });
+
   const unsupported: readonly AgentSpec[] = [{ image, networkPolicy: {} }];
   test.each(unsupported)('a field this version does not act on: %j', (spec) => {
     const field = Object.keys(spec)[1] ?? '';

@@ -18,6 +18,7 @@ const checks: readonly ((observed: AgentObserved) => Blocker | undefined)[] = [
   notSupported,
   noTenant,
   noRuntimeClass,
+  noRuntimeHandler,
 ];
 
 /** What keeps this agent from starting, or undefined when nothing does. */
@@ -51,4 +52,10 @@ function noRuntimeClass({ runtimeClass }: AgentObserved): Blocker | undefined {
   if (runtimeClass.exists) return undefined;
   const message = `The cluster has no RuntimeClass "${runtimeClass.name}". Create it, or name another in spec.runtimeClassName; OpenOS never falls back to a weaker sandbox.`;
   return { reason: 'RuntimeClassNotFound', message, condition: 'IsolationReady', onlyByUser: false };
+}
+
+function noRuntimeHandler({ runtimeClass: { name, missingHandler } }: AgentObserved): Blocker | undefined {
+  if (missingHandler === undefined) return undefined;
+  const message = `No node offers the handler "${missingHandler}" of RuntimeClass "${name}". Install that runtime on a node, or name another class in spec.runtimeClassName.`;
+  return { reason: 'RuntimeHandlerMissing', message, condition: 'IsolationReady', onlyByUser: false };
 }

@@ -17,6 +17,7 @@ export const agentPermissions: readonly PolicyRule[] = [
   { apiGroups: ['openos.dev'], resources: ['agents'], verbs: ['get', 'list', 'watch', 'delete'] },
   { apiGroups: ['openos.dev'], resources: ['agents/status'], verbs: ['patch'] },
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
+  { apiGroups: [''], resources: ['nodes'], verbs: ['list', 'watch'] },
   { apiGroups: ['node.k8s.io'], resources: ['runtimeclasses'], verbs: ['list', 'watch'] },
   { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create'] },
 ];

@@ -17,7 +17,8 @@ export type AgentObserved = {
   /** Why the spec cannot be acted on, in words for its author; the object is then not to be trusted. */
   readonly invalid?: string;
   readonly tenancy: Tenancy;
-  readonly runtimeClass: { readonly name: string; readonly exists: boolean };
+  /** `missingHandler`: no node offers this handler of it. */
+  readonly runtimeClass: { readonly name: string; readonly exists: boolean; readonly missingHandler?: string };
   /** Every pod whose controller is this Agent's UID. */
   readonly pods: readonly V1Pod[];
   /** A create was sent and its pod has not been seen yet. */

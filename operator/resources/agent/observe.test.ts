@@ -29,6 +29,7 @@ function sources(overrides: Partial<AgentSources> = {}): AgentSources {
     isStanding: async () => false,
     podsOf: () => [],
     runtimeClassExists: () => true,
+    missingHandler: () => undefined,
     podOnItsWay: () => false,
     history: async () => aHistory(),
     brokerAvailable: () => true,

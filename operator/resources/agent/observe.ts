@@ -17,6 +17,8 @@ export type AgentSources = TenancyPorts & {
   /** Every cached pod whose controller is this UID. */
   readonly podsOf: (uid: string) => readonly V1Pod[];
   readonly runtimeClassExists: (name: string) => boolean;
+  /** The handler of the runtime class when no node offers it. */
+  readonly missingHandler: (runtimeClass: string) => string | undefined;
   /** A create of ours whose pod the cache has not shown yet. */
   readonly podOnItsWay: (uid: string) => boolean;
   /** Never throws for a database that is away: that is one of its answers. */
@@ -52,6 +54,7 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
     agent?.spec?.runtimeClassName ??
     (tenancy.kind === 'member' ? tenancy.defaultRuntimeClass : undefined) ??
     sources.defaultRuntimeClass;
+  const missingHandler = sources.missingHandler(runtimeClass);
   return observed({
     uid,
     namespace,
@@ -59,7 +62,11 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
     agent,
     ...(parsed?.kind === 'invalid' ? { invalid: parsed.problems.join('; ') } : {}),
     tenancy,
-    runtimeClass: { name: runtimeClass, exists: sources.runtimeClassExists(runtimeClass) },
+    runtimeClass: {
+      name: runtimeClass,
+      exists: sources.runtimeClassExists(runtimeClass),
+      ...(missingHandler === undefined ? {} : { missingHandler }),
+    },
     pods,
     podOnItsWay: sources.podOnItsWay(uid),
     history,

@@ -27,6 +27,7 @@ const alarming: ReadonlySet<AgentReason> = new Set<AgentReason>([
   'CrashLoop',
   'Unschedulable',
   'RuntimeClassNotFound',
+  'RuntimeHandlerMissing',
   'TenantNotFound',
   'PodRejected',
   'PodLost',
