@@ -93,12 +93,13 @@ debian_busybox() {
   echo "$name"
 }
 
+# Called where set -e is off: a build that failed must not go on with the image of before.
 # A fixed time makes a layer of the same files the same layer, so nodes keep those they have.
 buildah_build() {
   local flags=() line
   while read -r line; do flags+=(--build-arg "$line"); done < <(arguments)
   buildah "${storage[@]}" build --quiet --layers --force-rm --timestamp 0 --pull=missing "${flags[@]}" \
-    --target "$1" --tag "openos.dev/$1:dev" "$repository"
+    --target "$1" --tag "openos.dev/$1:dev" "$repository" || return
   # what the image of the same name was before; the layers of today's images stay for the next build
   buildah "${storage[@]}" rmi --prune
 }
