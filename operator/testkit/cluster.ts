@@ -81,7 +81,7 @@ export async function ownCluster(): Promise<OwnCluster> {
   return {
     ...cluster,
     restartApiServer: async () => {
-      await restartProcess('kube-apiserver', `/light-${name}/`);
+      await restartProcess('kube-apiserver', `/light-${name}/`, Number(cluster.credentials.server.port));
       await eventually('the API server is ready again', () => cluster.kubectl('get', '--raw', '/readyz'), 60_000);
     },
   };
