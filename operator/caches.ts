@@ -7,8 +7,9 @@ import type { Clock } from './kernel/clock.ts';
 import type { Logger } from './kernel/logger.ts';
 import { controllerUid, type ResourceType, type StoredObject } from './kernel/object.ts';
 import { Reflector, type ReflectorOptions } from './kernel/reflector.ts';
-import { namespaceResource, podResource, runtimeClassResource } from './resources/builtin.ts';
+import { namespaceResource, nodeResource, podResource, runtimeClassResource } from './resources/builtin.ts';
 import { agentResource, tenantResource } from './resources/own.ts';
+import type { NodeObject, RuntimeClassObject } from './resources/runtime.ts';
 import { verifiedNamespaces } from './resources/tenancy.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 
@@ -40,14 +41,16 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
     indexers: { verified: (tenant) => verifiedNamespaces(tenant as Tenant), named: namedNamespaces },
   });
   const namespaces = cache<StoredObject>(namespaceResource, { transform: metadataOnly });
-  const runtimeClasses = cache<StoredObject>(runtimeClassResource, { transform: metadataOnly });
-  const all = [agents, pods, tenants, namespaces, runtimeClasses] as const;
+  const runtimeClasses = cache<RuntimeClassObject>(runtimeClassResource);
+  const nodes = cache<NodeObject>(nodeResource, { transform: handlersOnly });
+  const all = [agents, pods, tenants, namespaces, runtimeClasses, nodes] as const;
   return {
     agents,
     pods,
     tenants,
     namespaces,
     runtimeClasses,
+    nodes,
     /** True while every cache may be believed when it says that something is not there. */
     synced: () => all.every((each) => each.synced),
     /** Since when a cache has had no connection, ms since the epoch; undefined while all have one. */
@@ -78,6 +81,12 @@ function namedNamespaces(tenant: CachedTenant): readonly string[] {
 
 function metadataOnly<T extends StoredObject>({ apiVersion, kind, metadata }: T): T {
   return { apiVersion, kind, metadata } as T;
+}
+
+/** A node's status is large and changes all the time; of it we ask one thing. */
+function handlersOnly({ apiVersion, kind, metadata, status }: NodeObject): NodeObject {
+  const { runtimeHandlers } = status ?? {};
+  return { apiVersion, kind, metadata, status: runtimeHandlers === undefined ? {} : { runtimeHandlers } };
 }
 
 /**

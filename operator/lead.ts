@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Agent } from './api/v1alpha1/agent.ts';
 import type { Tenant } from './api/v1alpha1/tenant.ts';
@@ -21,6 +22,7 @@ import { agentHistory, LeaderEpoch, recordAgent } from './recorder.ts';
 import { type AgentPorts, agentPass } from './resources/agent/controller.ts';
 import { lastRow } from './resources/agent/history.ts';
 import { agentResource } from './resources/own.ts';
+import { missingHandler } from './resources/runtime.ts';
 import { type TenantPorts, tenantPass } from './resources/tenant/controller.ts';
 import type { Database } from './store/db.ts';
 import { listOpenAggregates } from './store/repositories/history.ts';
@@ -157,6 +159,10 @@ function agentPortsOf(parts: LeaderParts, { expectations, written, epoch, publis
       (await client.get({ resource: agentResource, namespace, name }))?.metadata.uid === uid,
     podsOf: (uid) => caches.pods.byIndex('controller', uid) as unknown as readonly V1Pod[],
     runtimeClassExists: (name) => caches.runtimeClasses.getByName(undefined, name) !== undefined,
+    missingHandler: (name) => {
+      const runtimeClass = caches.runtimeClasses.getByName(undefined, name);
+      return runtimeClass === undefined ? undefined : missingHandler(runtimeClass, caches.nodes.list());
+    },
     podOnItsWay: (uid) => !expectations.satisfied(uid),
     expectPod: (uid, name) => expectations.expectCreate(uid, name),
     podRefused: (uid, name) => expectations.cancelCreate(uid, name),
@@ -238,6 +244,7 @@ function subscribe({ caches }: LeaderParts, work: Work): readonly (() => void)[]
   const lane = (initial: boolean): Lane => (initial ? 'background' : 'urgent');
   const tenantsNaming = (namespace: string) =>
     caches.tenants.byIndex('named', namespace).map((tenant) => tenant.metadata.name);
+  const queueNotReady = () => queueAll(caches, agents, 'background', (agent) => agent.status?.reason !== 'AgentReady');
   const stops = [
     caches.agents.onChange((type, agent, previous, initial) => {
       const { uid, namespace = '' } = agent.metadata;
@@ -268,7 +275,10 @@ function subscribe({ caches }: LeaderParts, work: Work): readonly (() => void)[]
       if (type !== 'modified') queueNamespace(caches, agents, name);
     }),
     caches.runtimeClasses.onChange((type) => {
-      if (type !== 'modified') queueAll(caches, agents, 'background', (agent) => agent.status?.reason !== 'AgentReady');
+      if (type !== 'modified') queueNotReady();
+    }),
+    caches.nodes.onChange((_type, node, previous) => {
+      if (!isDeepStrictEqual(previous?.status, node.status)) queueNotReady();
     }),
   ];
   seed(caches, agents, tenants);
