@@ -7,7 +7,16 @@ import type { Clock } from './kernel/clock.ts';
 import type { Logger } from './kernel/logger.ts';
 import { controllerUid, type ResourceType, type StoredObject } from './kernel/object.ts';
 import { Reflector, type ReflectorOptions } from './kernel/reflector.ts';
-import { namespaceResource, nodeResource, podResource, runtimeClassResource } from './resources/builtin.ts';
+import {
+  limitRangeResource,
+  namespaceResource,
+  networkPolicyResource,
+  nodeResource,
+  podResource,
+  resourceQuotaResource,
+  roleBindingResource,
+  runtimeClassResource,
+} from './resources/builtin.ts';
 import { agentResource, tenantResource } from './resources/own.ts';
 import type { NodeObject, RuntimeClassObject } from './resources/runtime.ts';
 import { verifiedNamespaces } from './resources/tenancy.ts';
@@ -43,7 +52,16 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
   const namespaces = cache<StoredObject>(namespaceResource, { transform: metadataOnly });
   const runtimeClasses = cache<RuntimeClassObject>(runtimeClassResource);
   const nodes = cache<NodeObject>(nodeResource, { transform: handlersOnly });
-  const all = [agents, pods, tenants, namespaces, runtimeClasses, nodes] as const;
+  const tenantChildren = [networkPolicyResource, limitRangeResource, resourceQuotaResource, roleBindingResource].map(
+    (resource) => ({
+      resource,
+      cache: cache<StoredObject>(resource, {
+        selection: { labelSelector: labels.tenant },
+        indexers: { namespace: inNamespace },
+      }),
+    }),
+  );
+  const all = [agents, pods, tenants, namespaces, runtimeClasses, nodes, ...tenantChildren.map((each) => each.cache)] as const;
   return {
     agents,
     pods,
@@ -51,6 +69,8 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
     namespaces,
     runtimeClasses,
     nodes,
+    /** What Tenants have in their namespaces, by kind. */
+    tenantChildren,
     /** True while every cache may be believed when it says that something is not there. */
     synced: () => all.every((each) => each.synced),
     /** Since when a cache has had no connection, ms since the epoch; undefined while all have one. */

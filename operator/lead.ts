@@ -23,6 +23,8 @@ import { type AgentPorts, agentPass } from './resources/agent/controller.ts';
 import { lastRow } from './resources/agent/history.ts';
 import { agentResource } from './resources/own.ts';
 import { missingHandler } from './resources/runtime.ts';
+import { AppliedChildren } from './resources/tenant/applied.ts';
+import { isUnedited } from './resources/tenant/children.ts';
 import { type TenantPorts, tenantPass } from './resources/tenant/controller.ts';
 import type { Database } from './store/db.ts';
 import { listOpenAggregates } from './store/repositories/history.ts';
@@ -71,7 +73,7 @@ export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () =
   const written = { agents: new WrittenObjects<CachedAgent>(), tenants: new WrittenObjects<CachedTenant>() };
   const traces = new Map<string, string>();
   const agentPorts = agentPortsOf(parts, { expectations, written: written.agents, epoch, publisher, traces });
-  const tenantPorts = tenantPortsOf(parts, written.tenants);
+  const tenantPorts = tenantPortsOf(parts, written.tenants, new AppliedChildren());
   const controllers = [
     controllerOf('agent', agents, agentPass(agentPorts), parts, (uid) => traces.get(uid)),
     controllerOf('tenant', tenants, tenantPass(tenantPorts), parts, () => undefined),
@@ -187,11 +189,23 @@ function agentPortsOf(parts: LeaderParts, { expectations, written, epoch, publis
   };
 }
 
-function tenantPortsOf({ caches, client, log }: LeaderParts, written: WrittenObjects<CachedTenant>): TenantPorts {
+function tenantPortsOf(
+  { caches, client, config, log }: LeaderParts,
+  written: WrittenObjects<CachedTenant>,
+  applied: AppliedChildren,
+): TenantPorts {
   return {
     ...tenancySources(caches),
     synced: caches.synced,
     tenant: (name) => written.newest(caches.tenants.getByName(undefined, name)),
+    childrenOf: (namespace) =>
+      caches.tenantChildren.flatMap(({ resource, cache }) =>
+        cache.byIndex('namespace', namespace).map((child) => applied.look(resource, child)),
+      ),
+    defaultRuntimeClass: config.defaultRuntimeClass,
+    applied,
+    apply: (resource, object) => client.apply(resource, object),
+    get: (ref) => client.get(ref),
     agentPhases: (namespace) => caches.agents.byIndex('namespace', namespace).map((agent) => agent.status?.phase),
     execute: (action) => executeWith(client, log, action),
     writeStatus: async ({ resource, object, status }) => {
@@ -274,6 +288,16 @@ function subscribe({ caches }: LeaderParts, work: Work): readonly (() => void)[]
       for (const tenant of tenantsNaming(name)) tenants.add(tenant, lane(initial));
       if (type !== 'modified') queueNamespace(caches, agents, name);
     }),
+    ...caches.tenantChildren.map(({ cache }) =>
+      cache.onChange((type, child, previous, initial) => {
+        // Use of a quota changes with every pod: it is for people, as the totals of agents are.
+        const isUseOnly = type === 'modified' && previous !== undefined && isUnedited(previous, child);
+        for (const tenant of tenantsNaming(child.metadata.namespace ?? '')) {
+          if (isUseOnly) tenants.addAfter(tenant, tenantTotalsMs);
+          else tenants.add(tenant, lane(initial));
+        }
+      }),
+    ),
     caches.runtimeClasses.onChange((type) => {
       if (type !== 'modified') queueNotReady();
     }),

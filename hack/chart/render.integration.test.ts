@@ -57,6 +57,8 @@ const containersOf = (object: Rendered): readonly Container[] => {
 const named = (objects: readonly Rendered[], kind: string, name: string): Rendered | undefined =>
   objects.find((object) => object.kind === kind && object.metadata.name === name);
 
+const isTenantRole = (object: Rendered): boolean => object.metadata.name.startsWith('openos-tenant-');
+
 describe.each(Object.entries(valuesSets))('the chart with values: %s', (_name, values) => {
   let objects: readonly Rendered[];
   beforeAll(async () => {
@@ -99,9 +101,26 @@ describe.each(Object.entries(valuesSets))('the chart with values: %s', (_name, v
     for (const rule of rules) {
       expect([...rule.apiGroups, ...rule.resources, ...rule.verbs]).not.toContain('*');
       for (const verb of ['escalate', 'impersonate']) expect(rule.verbs).not.toContain(verb);
-      for (const resource of ['secrets', 'nodes/proxy', 'serviceaccounts/token'])
-        expect(rule.resources).not.toContain(resource);
+      for (const resource of ['nodes/proxy', 'serviceaccounts/token']) expect(rule.resources).not.toContain(resource);
     }
+    const own = roles.filter((role) => !isTenantRole(role)).flatMap((role) => role.rules as readonly Rule[]);
+    for (const rule of own) expect(rule.resources).not.toContain('secrets');
+  });
+
+  it('lets nobody of a tenant reach what keeps the tenant in its place', () => {
+    const roles = objects.filter(isTenantRole);
+    expect(roles.map((role) => role.metadata.name).sort()).toEqual([
+      'openos-tenant-admin',
+      'openos-tenant-member',
+      'openos-tenant-owner',
+      'openos-tenant-viewer',
+    ]);
+    const reached = roles.flatMap((role) => role.rules as readonly Rule[]).flatMap((rule) => rule.resources);
+    for (const resource of ['networkpolicies', 'resourcequotas', 'limitranges', 'namespaces', 'tenants'])
+      expect(reached).not.toContain(resource);
+    expect(reached.filter((resource) => resource.endsWith('/status'))).toEqual([]);
+    const aggregated = roles.filter(({ metadata }) => JSON.stringify(metadata.labels).includes('aggregate-to'));
+    expect(aggregated).toEqual([]);
   });
 
   it('keeps secrets out of everything but Secrets', () => {

@@ -33,6 +33,11 @@ function holds(tenant: Tenant, namespace: StoredObject): boolean {
   return tenant.status?.namespaces?.some((entry) => entry.name === name && entry.uid === uid && entry.ready) ?? false;
 }
 
+/** The RuntimeClasses pods of a tenant may use: those it lists, else its default, else the operator's. */
+export function allowedRuntimeClasses({ runtimeClasses }: Tenant['spec'], operatorDefault: string): readonly string[] {
+  return runtimeClasses?.allowed ?? [runtimeClasses?.default ?? operatorDefault];
+}
+
 /** Index function: the namespaces a Tenant's verified status lists. */
 export function verifiedNamespaces(tenant: Tenant): readonly string[] {
   return tenant.status?.namespaces?.map((entry) => entry.name) ?? [];

@@ -145,6 +145,10 @@ export const TenantReason = {
   InvalidSpec: 'InvalidSpec',
   /** The Tenant is being deleted and its agents are not gone yet. */
   Terminating: 'Terminating',
+  /** Only what spec.network allows gets through, in every namespace. Nothing to do. */
+  DefaultDeny: 'DefaultDeny',
+  /** spec.network.isolation is Unmanaged: traffic is whatever your own NetworkPolicies make of it. */
+  Unmanaged: 'Unmanaged',
 } as const;
 export type TenantReason = (typeof TenantReason)[keyof typeof TenantReason];
 

@@ -34,21 +34,30 @@ describe('fields of a Tenant this version does not act on', () => {
       [],
     ],
     ['asking for what happens anyway is supported', { suspend: 'None', deletionPolicy: 'Orphan' }, []],
-    ['holding and deleting are not', { suspend: 'Hold', deletionPolicy: 'Delete' }, ['suspend', 'deletionPolicy']],
-    ['an empty list that would forbid everything is not', { allowedRegistries: [] }, ['allowedRegistries']],
     [
-      'people, amounts, places and isolation are not',
+      'people, amounts, isolation and deletion are supported',
       {
+        namespaces: [{ name: 'a' }],
         owners: [],
         quota: {},
         limitRange: { limits: [] },
-        priorityClasses: { allowed: [] },
-        nodeSelector: {},
-        tolerations: [],
         network: {},
         podSecurity: {},
+        deletionPolicy: 'Delete',
       },
-      ['owners', 'quota', 'limitRange', 'priorityClasses', 'nodeSelector', 'tolerations', 'network', 'podSecurity'],
+      [],
+    ],
+    [
+      'a quota over several namespaces is not',
+      { namespaces: [{ name: 'a' }, { name: 'b' }], quota: {} },
+      ['quota over several namespaces'],
+    ],
+    ['holding is not', { suspend: 'Hold' }, ['suspend']],
+    ['an empty list that would forbid everything is not', { allowedRegistries: [] }, ['allowedRegistries']],
+    [
+      'priorities and places are not',
+      { priorityClasses: { allowed: [] }, nodeSelector: {}, tolerations: [] },
+      ['priorityClasses', 'nodeSelector', 'tolerations'],
     ],
   ];
   it.each(cases)('%s', (_title, spec, expected) => {

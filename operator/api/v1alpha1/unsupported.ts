@@ -14,17 +14,13 @@ const agentFields: NotYet<AgentSpec> = {
 };
 
 const tenantFields: NotYet<TenantSpec> = {
-  owners: (spec) => spec.owners !== undefined,
-  quota: (spec) => spec.quota !== undefined,
-  limitRange: (spec) => spec.limitRange !== undefined,
+  // A ResourceQuota bounds one namespace; the sum over several needs the ledger.
+  'quota over several namespaces': (spec) => spec.quota !== undefined && (spec.namespaces?.length ?? 0) > 1,
   priorityClasses: (spec) => spec.priorityClasses !== undefined,
   allowedRegistries: (spec) => spec.allowedRegistries !== undefined,
   nodeSelector: (spec) => spec.nodeSelector !== undefined,
   tolerations: (spec) => spec.tolerations !== undefined,
-  network: (spec) => spec.network !== undefined,
-  podSecurity: (spec) => spec.podSecurity !== undefined,
   suspend: (spec) => spec.suspend !== undefined && spec.suspend !== 'None',
-  deletionPolicy: (spec) => spec.deletionPolicy === 'Delete',
 };
 
 /** Paths inside `spec`, dotted, that the user has set and this version does not act on: Ready=False, FieldNotSupported. */

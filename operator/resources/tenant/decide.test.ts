@@ -1,13 +1,27 @@
 import { describe, expect, test } from 'vitest';
-import type { Tenant, TenantStatus } from '../../api/v1alpha1/tenant.ts';
+import type { Tenant, TenantSpec, TenantStatus } from '../../api/v1alpha1/tenant.ts';
 import { aNamespace, aTenant, at, t0 } from '../../testkit/builders.ts';
-import { decide, type TenantObserved } from './decide.ts';
+import { type ObservedChild, wantedChildren } from './children.ts';
+import { decide, decideRefused, type TenantObserved } from './decide.ts';
 
 const none = { total: 0, ready: 0, failed: 0, suspended: 0 };
 const ours = aNamespace({
-  annotations: { 'openos.dev/created-for': 'tenant-uid' },
+  annotations: {
+    'openos.dev/created-for': 'tenant-uid',
+    'openos.dev/allowed-runtime-classes': 'gvisor',
+    'openos.dev/allowed-registries': '*',
+    'openos.dev/allowed-priority-classes': '*',
+  },
   labels: { 'openos.dev/tenant': 'acme', 'pod-security.kubernetes.io/enforce': 'restricted' },
 });
+
+/** The children a Tenant wants in its namespace, as they stand there when all is well. */
+function standing(tenant: Tenant = aTenant()): readonly ObservedChild[] {
+  return wantedChildren(tenant, 'research').map(({ resource, object }) => {
+    const metadata = { ...object.metadata, uid: `uid-of-${object.metadata.name}`, resourceVersion: '1' };
+    return { resource, object: { ...object, metadata } };
+  });
+}
 
 /** One look at a Tenant whose only namespace is `research`. */
 function look(overrides: Partial<TenantObserved> & { readonly object?: typeof ours | undefined } = {}): TenantObserved {
@@ -15,8 +29,9 @@ function look(overrides: Partial<TenantObserved> & { readonly object?: typeof ou
   return {
     name: 'acme',
     tenant: aTenant(),
-    namespaces: [{ name: 'research', object, takenBy: undefined }],
+    namespaces: [{ name: 'research', object, takenBy: undefined, children: standing(rest.tenant) }],
     released: [],
+    defaultRuntimeClass: 'gvisor',
     agents: none,
     ...rest,
   };
@@ -76,7 +91,10 @@ describe('a Tenant', () => {
       observedGeneration: 1,
       namespaces: [{ name: 'research', uid: 'ns-uid', ready: true }],
     });
-    expect(status?.conditions?.map((one) => [one.type, one.status])).toEqual([['Ready', 'True']]);
+    expect(status?.conditions?.map((one) => [one.type, one.status])).toEqual([
+      ['Ready', 'True'],
+      ['NetworkIsolated', 'True'],
+    ]);
     expect(decide(shown(look()), t0 + 60_000)).toEqual({ transitions: [], plan: [], outcome: { kind: 'settled' } });
   });
 
@@ -101,9 +119,16 @@ describe('a Tenant', () => {
   });
 
   test('lets go of a namespace that its spec no longer names', () => {
-    const observed = { ...shown(look()), namespaces: [], released: [ours] };
+    const observed = { ...shown(look()), namespaces: [], released: [{ object: ours, children: [] }] };
     const { plan, status } = decide({ ...observed, tenant: { ...(observed.tenant ?? aTenant()), spec: {} } }, t0);
-    expect(plan).toMatchObject([{ kind: 'apply', object: { metadata: { uid: 'ns-uid', labels: {} } } }]);
+    expect(plan).toMatchObject([
+      {
+        kind: 'apply',
+        object: {
+          metadata: { uid: 'ns-uid', labels: { 'pod-security.kubernetes.io/enforce': 'restricted' }, annotations: {} },
+        },
+      },
+    ]);
     expect(status?.namespaces).toEqual([]);
   });
 
@@ -141,8 +166,8 @@ describe('a namespace that is refused', () => {
   test('does not keep the others from being set up', () => {
     const tenant = aTenant({ spec: { namespaces: [{ name: 'foreign' }, { name: 'research' }] } });
     const both = [
-      { name: 'foreign', object: aNamespace({ name: 'foreign', uid: 'f' }), takenBy: undefined },
-      { name: 'research', object: ours, takenBy: undefined },
+      { name: 'foreign', object: aNamespace({ name: 'foreign', uid: 'f' }), takenBy: undefined, children: [] },
+      { name: 'research', object: ours, takenBy: undefined, children: standing() },
     ];
     const { status } = decide(look({ tenant, namespaces: both }), t0);
     expect(status?.namespaces).toEqual([{ name: 'research', uid: 'ns-uid', ready: true }]);
@@ -154,7 +179,7 @@ describe('a spec that cannot be acted on', () => {
   test.each([
     [
       'has fields of a later version',
-      look({ tenant: aTenant({ spec: { quota: { agents: 3 } } }) }),
+      look({ tenant: aTenant({ spec: { suspend: 'HoldAndDrain' as const } }) }),
       'FieldNotSupported',
     ],
     ['cannot be read', look({ invalid: 'spec.namespaces: expected array' }), 'InvalidSpec'],
@@ -166,7 +191,7 @@ describe('a spec that cannot be acted on', () => {
 
   test('leaves what was verified before alone: agents there go on', () => {
     const before = shown(look());
-    const tenant = { ...(before.tenant ?? aTenant()), spec: { quota: { agents: 3 } } };
+    const tenant = { ...(before.tenant ?? aTenant()), spec: { suspend: 'HoldAndDrain' as const } };
     const { plan, status } = decide({ ...before, tenant }, t0);
     expect(plan).toEqual([]);
     expect(status?.namespaces).toEqual([{ name: 'research', uid: 'ns-uid', ready: true }]);
@@ -192,7 +217,12 @@ describe('a Tenant that is being deleted', () => {
 
   test('without agents lets its namespaces go, then itself; they are not deleted', () => {
     expect(decide(going(0), t0).plan).toMatchObject([
-      { kind: 'apply', object: { metadata: { uid: 'ns-uid', labels: {} } } },
+      {
+        kind: 'apply',
+        object: {
+          metadata: { uid: 'ns-uid', labels: { 'pod-security.kubernetes.io/enforce': 'restricted' }, annotations: {} },
+        },
+      },
       { kind: 'finalizer', op: 'remove', finalizer: 'openos.dev/tenant-protection' },
     ]);
   });
@@ -218,5 +248,134 @@ test('a status that was written calls for no other', () => {
 });
 
 function namespaces(object: typeof ours | undefined): Pick<TenantObserved, 'namespaces'> {
-  return { namespaces: [{ name: 'research', object, takenBy: undefined }] };
+  return { namespaces: [{ name: 'research', object, takenBy: undefined, children: standing() }] };
 }
+
+describe('what a Tenant has in its namespace', () => {
+  const spec = {
+    namespaces: [{ name: 'research' }],
+    owners: [{ kind: 'User', name: 'mia', role: 'Owner' }],
+    limitRange: { limits: [{ type: 'Container', default: { cpu: '0.5' } }] },
+  } as const satisfies TenantSpec;
+  const rich = aTenant({ spec });
+  const withChildren = (children: readonly ObservedChild[], tenant = rich): TenantObserved =>
+    look({ tenant, namespaces: [{ name: 'research', object: ours, takenBy: undefined, children }] });
+  const names = (observed: TenantObserved) =>
+    decide(observed, t0).plan.map((action) => (action.kind === 'apply' ? action.object.metadata.name : action.kind));
+
+  test('comes before it counts, what closes it first', () => {
+    expect(names(withChildren([]))).toEqual([
+      'openos-default-deny',
+      'openos-allow',
+      'openos-limits',
+      'openos-tenant-owner',
+    ]);
+    expect(decide(withChildren([]), t0).status?.namespaces).toEqual([
+      { name: 'research', uid: 'ns-uid', ready: false },
+    ]);
+  });
+
+  test('is closed in every namespace before anything else comes', () => {
+    const two = { ...rich, spec: { ...spec, namespaces: [{ name: 'research' }, { name: 'lab' }] } };
+    const both = ['research', 'lab'].map((name) => ({
+      name,
+      object: aNamespace({ name, annotations: ours.metadata.annotations ?? {} }),
+      takenBy: undefined,
+      children: [],
+    }));
+    const plan = decide(look({ tenant: two, namespaces: both }), t0).plan;
+    const order = plan.map((action) => (action.kind === 'apply' ? action.object.metadata.name : action.kind));
+    expect(order.slice(0, 4).toSorted()).toEqual(['lab', 'openos-default-deny', 'openos-default-deny', 'research']);
+  });
+
+  test.each(
+    standing(rich).map((child) => [child.object.metadata.name, child] as const),
+  )('is put back, and the namespace stays ready meanwhile: %s', (name, child) => {
+    const settledLook = shown(withChildren(standing(rich)));
+    const without = standing(rich).filter((each) => each.object.metadata.name !== name);
+    const edited = { ...child, object: { ...child.object, spec: { changed: true } } };
+    const stripped = { ...child, object: { ...child.object, metadata: { ...child.object.metadata, labels: {} } } };
+    const going = {
+      ...child,
+      object: { ...child.object, metadata: { ...child.object.metadata, deletionTimestamp: at(t0) } },
+    };
+    for (const children of [without, ...[edited, stripped, going].map((each) => [...without, each])]) {
+      const observed = { ...settledLook, namespaces: withChildren(children).namespaces };
+      expect(names(observed)).toEqual([name]);
+      const ready = decide(observed, t0).status?.namespaces;
+      expect(ready).toEqual([{ name: 'research', uid: 'ns-uid', ready: true }]);
+    }
+  });
+
+  test('is in order as the server wrote it, as long as that is what it made of what we asked for', () => {
+    const served = standing(rich).map((child) => {
+      if (child.object.metadata.name !== 'openos-limits') return child;
+      const object = { ...child.object, spec: { limits: [{ type: 'Container', default: { cpu: '500m' } }] } };
+      const wanted = wantedChildren(rich, 'research').find((each) => each.object.metadata.name === 'openos-limits');
+      return { ...child, object, ...(wanted === undefined ? {} : { appliedFrom: wanted.object }) };
+    });
+    expect(names(withChildren(served))).toEqual([]);
+    const other = { ...rich, spec: { ...spec, limitRange: { limits: [] } } };
+    expect(names(withChildren(served, other))).toEqual(['openos-limits']);
+  });
+
+  test('goes when the Tenant no longer asks for it', () => {
+    expect(names(withChildren(standing(rich), aTenant()))).toEqual(['delete', 'delete']);
+    const open = aTenant({ spec: { ...spec, network: { isolation: 'Unmanaged' } } });
+    expect(decide(withChildren(standing(rich), open), t0).plan).toMatchObject([
+      {
+        kind: 'delete',
+        ref: { name: 'openos-default-deny', namespace: 'research' },
+        uid: 'uid-of-openos-default-deny',
+      },
+      { kind: 'delete', ref: { name: 'openos-allow', namespace: 'research' } },
+    ]);
+  });
+
+  test('is not touched under a name that is not ours', () => {
+    const [first] = standing(rich);
+    if (first === undefined) throw new Error('no child');
+    const foreign = { ...first, object: { ...first.object, metadata: { ...first.object.metadata, name: 'theirs' } } };
+    expect(names(withChildren([...standing(rich), foreign]))).toEqual([]);
+  });
+
+  test('that the server refuses for good is told in its words, as Stalled', () => {
+    const status = decideRefused(withChildren([]), 'no such address', t0)?.status;
+    expect(conditionOf(status, 'Stalled')).toMatchObject({ reason: 'InvalidSpec', message: 'no such address' });
+    expect(status?.namespaces).toEqual([]);
+  });
+
+  test('isolates on after the Tenant has gone; only the access it gave ends', () => {
+    const active = shown(withChildren(standing(rich)));
+    const { plan } = decide({ ...active, tenant: deleting(active.tenant ?? rich) }, t0);
+    expect(plan).toMatchObject([
+      { kind: 'delete', ref: { name: 'openos-tenant-owner' } },
+      { kind: 'apply', object: { kind: 'Namespace' } },
+      { kind: 'finalizer', op: 'remove' },
+    ]);
+  });
+});
+
+describe('a Tenant that is deleted with deletionPolicy Delete', () => {
+  const active = shown(look({ tenant: aTenant({ spec: { ...aTenant().spec, deletionPolicy: 'Delete' } }) }));
+  const gone = { ...active, tenant: deleting(active.tenant ?? aTenant()) };
+
+  test('deletes the namespace that was made for it, by its UID, and waits for that', () => {
+    const { plan, status, outcome } = decide(gone, t0);
+    expect(plan).toMatchObject([{ kind: 'delete', ref: { name: 'research' }, uid: 'ns-uid' }]);
+    expect(status?.phase).toBe('Terminating');
+    expect(outcome).toEqual({ kind: 'requeue', afterMs: 2_000 });
+  });
+
+  test('asks once, and leaves when it is gone or a minute is over', () => {
+    const going = { ...ours, metadata: { ...ours.metadata, deletionTimestamp: at(t0) } };
+    expect(kinds({ ...gone, ...namespaces(going) })).toEqual([]);
+    expect(kinds({ ...gone, ...namespaces(undefined) })).toEqual(['finalizer']);
+    expect(kinds({ ...gone, ...namespaces(going) }, t0 + 60_000)).toEqual(['finalizer']);
+  });
+
+  test('lets go of one it only adopted', () => {
+    const annotations = { 'openos.dev/allow-tenant': 'acme' };
+    expect(kinds({ ...gone, ...namespaces(aNamespace({ annotations })) })).toEqual(['apply', 'finalizer']);
+  });
+});

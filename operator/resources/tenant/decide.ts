@@ -4,20 +4,24 @@ import { unsupportedTenantFields } from '../../api/v1alpha1/unsupported.ts';
 import type { Action } from '../../kernel/action.ts';
 import { sameStatus } from '../../kernel/conditions.ts';
 import type { Decision } from '../../kernel/decision.ts';
-import { addFinalizer, removeFinalizer } from '../../kernel/finalizer.ts';
+import { addFinalizer, isDeleting, removeFinalizer } from '../../kernel/finalizer.ts';
 import type { ObjectRef, StoredObject } from '../../kernel/object.ts';
 import { type Outcome, requeue, settled } from '../../kernel/outcome.ts';
 import { tenantResource } from '../own.ts';
+import { convergeChildren, revokeAccess } from './children.ts';
 import {
   createNamespace,
+  deleteNamespace,
+  type HeldNamespace,
+  isMadeFor,
   judge,
   labelNamespace,
-  type NamespaceObject,
   type ObservedNamespace,
   releaseNamespace,
   type Verdict,
 } from './namespace.ts';
-import { type Problem, tenantStatus } from './status.ts';
+import { networkPolicyNames } from './networkpolicy.ts';
+import { type Problem, type Setup, tenantStatus } from './status.ts';
 
 export type TenantObserved = {
   readonly name: string;
@@ -27,7 +31,9 @@ export type TenantObserved = {
   /** Every namespace the spec names. */
   readonly namespaces: readonly ObservedNamespace[];
   /** Namespaces the status holds, the spec no longer names, and that still exist (the same ones, by UID). */
-  readonly released: readonly NamespaceObject[];
+  readonly released: readonly HeldNamespace[];
+  /** The operator's RuntimeClass, for Tenants that name none. */
+  readonly defaultRuntimeClass: string;
   readonly agents: {
     readonly total: number;
     readonly ready: number;
@@ -54,22 +60,55 @@ export function decide(observed: TenantObserved, now: number): TenantDecision {
   // Alone in its pass: the patch moves the resourceVersion on, and a status carrying the observed one would conflict.
   const guard = addFinalizer(refOf(tenant), stored(tenant), finalizers.tenantProtection);
   if (guard.length > 0) return { transitions: [], plan: guard, outcome: settled };
-  const verdicts = observed.namespaces.map((namespace) => ({
-    name: namespace.name,
-    verdict: judge(tenant, namespace),
-  }));
-  const plan = [
-    ...verdicts.flatMap(({ name, verdict }) => converge(tenant, name, verdict)),
-    ...observed.released.map(releaseNamespace),
-  ];
-  return finish(observed, tenant, plan, verdicts, namespaceProblem(verdicts), now);
+  const setups = observed.namespaces.map((namespace) => setUp(tenant, namespace, observed.defaultRuntimeClass));
+  const plan = [...isolatingFirst(setups.flatMap(({ todo }) => todo)), ...observed.released.flatMap(letGo)];
+  return finish(observed, tenant, plan, setups, namespaceProblem(setups), now);
 }
 
-type Judged = { readonly name: string; readonly verdict: Verdict };
+/**
+ * The decision after the API server refused, for good, what the spec asks for in a namespace. `what` names it and
+ * says why, for the author of the spec.
+ */
+export function decideRefused(observed: TenantObserved, what: string, now: number): TenantDecision | undefined {
+  const { tenant } = observed;
+  if (tenant === undefined || tenant.metadata.deletionTimestamp !== undefined) return undefined;
+  const setups = observed.namespaces.map((namespace) => setUp(tenant, namespace, observed.defaultRuntimeClass));
+  return finish(observed, tenant, [], setups, { reason: 'InvalidSpec', message: what, patienceMs: 0 }, now);
+}
 
-function converge(tenant: Tenant, name: string, verdict: Verdict): readonly Action[] {
+function setUp(tenant: Tenant, namespace: ObservedNamespace, defaultRuntimeClass: string): Setup {
+  const { name } = namespace;
+  const verdict = judge(tenant, namespace, defaultRuntimeClass);
+  return { name, verdict, todo: converge(tenant, name, verdict, namespace, defaultRuntimeClass) };
+}
+
+function converge(
+  tenant: Tenant,
+  name: string,
+  verdict: Verdict,
+  { children }: ObservedNamespace,
+  defaultRuntimeClass: string,
+): readonly Action[] {
   if (verdict.kind === 'missing') return [createNamespace(tenant, name)];
-  return verdict.kind === 'ours' && !verdict.labelled ? [labelNamespace(tenant, verdict.object)] : [];
+  if (verdict.kind === 'refused') return [];
+  const labelling = verdict.labelled ? [] : [labelNamespace(tenant, verdict.object, defaultRuntimeClass)];
+  return [...labelling, ...convergeChildren(tenant, name, children)];
+}
+
+/** The first action that fails ends a plan: what closes every namespace comes before what the server may refuse. */
+function isolatingFirst(plan: readonly Action[]): readonly Action[] {
+  const rank = (action: Action) => {
+    if (action.kind === 'create') return 0;
+    if (action.kind !== 'apply') return 3;
+    const { kind, metadata } = action.object;
+    return kind === 'Namespace' || metadata.name === networkPolicyNames.deny ? 1 : 2;
+  };
+  return plan.toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** A namespace that is the Tenant's no longer: what it holds stays, and stays closed; the access the Tenant gave ends. */
+function letGo({ object, children }: HeldNamespace): readonly Action[] {
+  return [...revokeAccess(children), releaseNamespace(object)];
 }
 
 function specProblem({ invalid }: TenantObserved, tenant: Tenant): Problem | undefined {
@@ -82,15 +121,13 @@ function specProblem({ invalid }: TenantObserved, tenant: Tenant): Problem | und
   return { reason: 'FieldNotSupported', message, patienceMs: 0 };
 }
 
-function namespaceProblem(verdicts: readonly Judged[]): Problem | undefined {
-  const refused = verdicts.map(({ verdict }) => verdict).find((verdict) => verdict.kind === 'refused');
+function namespaceProblem(setups: readonly Setup[]): Problem | undefined {
+  const refused = setups.map(({ verdict }) => verdict).find((verdict) => verdict.kind === 'refused');
   if (refused !== undefined) {
     const { reason, message } = refused;
     return { reason, message, patienceMs: reason === 'NamespaceTerminating' ? Number.POSITIVE_INFINITY : 60_000 };
   }
-  const waiting = verdicts.filter(
-    ({ verdict }) => verdict.kind === 'missing' || (verdict.kind === 'ours' && !verdict.labelled),
-  );
+  const waiting = setups.filter(({ todo }) => todo.length > 0);
   if (waiting.length === 0) return undefined;
   const message = `Setting up ${waiting.map(({ name }) => name).join(', ')}.`;
   return { reason: 'NamespacesNotReady', message, patienceMs: Number.POSITIVE_INFINITY };
@@ -100,38 +137,43 @@ function finish(
   observed: TenantObserved,
   tenant: Tenant,
   plan: readonly Action[],
-  verdicts: readonly Judged[],
+  setups: readonly Setup[],
   problem: Problem | undefined,
   now: number,
 ): TenantDecision {
-  const next = tenantStatus(tenant, verdicts, problem, observed.agents, now);
+  const next = tenantStatus(observed, tenant, setups, problem, now);
   const outcome: Outcome = problem === undefined ? settled : requeue(recheckMs);
   const changed = tenant.status === undefined || !sameStatus(tenant.status, next);
   return { transitions: [], plan, ...(changed ? { status: next } : {}), outcome };
 }
 
-/** Its agents are protected for a bounded time; then the namespaces are let go and the Tenant leaves. Namespaces stay. */
+/** Its agents are protected for a bounded time; then the namespaces are let go, or go with it, and the Tenant leaves. */
 function terminate(observed: TenantObserved, tenant: Tenant, now: number): TenantDecision {
   const since = new Date(tenant.metadata.deletionTimestamp ?? now).getTime();
-  const waiting = observed.agents.total > 0 && now - since < protectionMs;
-  if (waiting) {
-    const message = `Waiting up to ${protectionMs / 1000} s for ${observed.agents.total} agents to be deleted.`;
-    const verdicts = observed.namespaces.map((namespace) => ({
-      name: namespace.name,
-      verdict: judge(tenant, namespace),
-    }));
+  const inTime = now - since < protectionMs;
+  const held = heldNamespaces(observed, tenant);
+  const doomed = tenant.spec?.deletionPolicy === 'Delete' ? held.filter(({ object }) => isMadeFor(tenant, object)) : [];
+  const waitingFor = doomed.length > 0 ? `${doomed.length} namespaces` : `${observed.agents.total} agents`;
+  if (inTime && (doomed.length > 0 || observed.agents.total > 0)) {
+    const message = `Waiting up to ${protectionMs / 1000} s for ${waitingFor} to be deleted.`;
+    const setups = observed.namespaces.map((each) => setUp(tenant, each, observed.defaultRuntimeClass));
     const problem: Problem = { reason: 'Terminating', message, patienceMs: Number.POSITIVE_INFINITY };
-    return { ...finish(observed, tenant, [], verdicts, problem, now), outcome: requeue(deletionRecheckMs) };
+    const plan = doomed.filter(({ object }) => !isDeleting(object)).map(({ object }) => deleteNamespace(object));
+    return { ...finish(observed, tenant, plan, setups, problem, now), outcome: requeue(deletionRecheckMs) };
   }
-  const held = new Set(tenant.status?.namespaces?.map(({ uid }) => uid));
-  const present = observed.namespaces.flatMap(({ object }) =>
-    held.has(object?.metadata.uid) && object ? [object] : [],
-  );
   const plan = [
-    ...[...present, ...observed.released].map(releaseNamespace),
+    ...[...held, ...observed.released].filter(({ object }) => !isDeleting(object)).flatMap(letGo),
     ...removeFinalizer(refOf(tenant), stored(tenant), finalizers.tenantProtection),
   ];
   return { transitions: [], plan, outcome: settled };
+}
+
+/** The namespaces that the status lists and that still are the same ones. */
+function heldNamespaces({ namespaces }: TenantObserved, tenant: Tenant): readonly HeldNamespace[] {
+  const held = new Set(tenant.status?.namespaces?.map(({ uid }) => uid));
+  return namespaces.flatMap(({ object, children }) =>
+    object !== undefined && held.has(object.metadata.uid) ? [{ object, children }] : [],
+  );
 }
 
 function refOf(tenant: Tenant): ObjectRef {

@@ -1,13 +1,20 @@
 import { describe, expect, test } from 'vitest';
+import type { TenantSpec } from '../../api/v1alpha1/tenant.ts';
+import type { KubernetesObject } from '../../kernel/object.ts';
 import { aNamespace, aTenant, at, t0 } from '../../testkit/builders.ts';
 import { createNamespace, judge, labelNamespace, type ObservedNamespace, releaseNamespace } from './namespace.ts';
 
 const labelled = { 'openos.dev/tenant': 'acme', 'pod-security.kubernetes.io/enforce': 'restricted' };
 const allowed = { 'openos.dev/allow-tenant': 'acme' };
+const lists = {
+  'openos.dev/allowed-runtime-classes': 'gvisor',
+  'openos.dev/allowed-registries': '*',
+  'openos.dev/allowed-priority-classes': '*',
+};
 const made = { 'openos.dev/created-for': 'tenant-uid' };
 
 const judged = (object: ObservedNamespace['object'], takenBy?: string) =>
-  judge(aTenant(), { name: 'research', object, takenBy });
+  judge(aTenant(), { name: 'research', object, takenBy }, 'gvisor');
 
 describe('a namespace is judged', () => {
   test('missing', () => {
@@ -20,7 +27,8 @@ describe('a namespace is judged', () => {
     ['that was made for another and allows this one', { 'openos.dev/created-for': 'earlier-uid', ...allowed }],
   ])('ours: one %s', (_name, annotations) => {
     expect(judged(aNamespace({ annotations }))).toMatchObject({ kind: 'ours', labelled: false });
-    expect(judged(aNamespace({ annotations, labels: { ...labelled, team: 'a' } }))).toMatchObject({ labelled: true });
+    const marked = { annotations: { ...annotations, ...lists }, labels: { ...labelled, team: 'a' } };
+    expect(judged(aNamespace(marked))).toMatchObject({ labelled: true });
   });
 
   test.each([
@@ -51,7 +59,14 @@ describe('a namespace is judged', () => {
 
   test('half labelled: one whose Pod Security label was loosened', () => {
     const labels = { ...labelled, 'pod-security.kubernetes.io/enforce': 'privileged' };
-    expect(judged(aNamespace({ annotations: made, labels }))).toMatchObject({ labelled: false });
+    expect(judged(aNamespace({ annotations: { ...made, ...lists }, labels }))).toMatchObject({ labelled: false });
+  });
+
+  test.each(Object.keys(lists))('half labelled: one whose %s was changed or taken off', (name) => {
+    const forged = { ...made, ...lists, [name]: 'runc' };
+    expect(judged(aNamespace({ annotations: forged, labels: labelled }))).toMatchObject({ labelled: false });
+    const { [name]: _gone, ...rest }: Record<string, string> = { ...made, ...lists };
+    expect(judged(aNamespace({ annotations: rest, labels: labelled }))).toMatchObject({ labelled: false });
   });
 });
 
@@ -63,17 +78,35 @@ describe('the actions', () => {
     });
   });
 
-  test('apply our labels to exactly the namespace that was judged', () => {
-    expect(labelNamespace(aTenant(), aNamespace())).toMatchObject({
+  test('apply our labels and the allow-lists to exactly the namespace that was judged', () => {
+    expect(labelNamespace(aTenant(), aNamespace(), 'gvisor')).toMatchObject({
       kind: 'apply',
-      object: { metadata: { name: 'research', uid: 'ns-uid', labels: labelled } },
+      object: { metadata: { name: 'research', uid: 'ns-uid', labels: labelled, annotations: lists } },
     });
   });
 
-  test('take our labels off exactly the namespace that was held', () => {
-    expect(releaseNamespace(aNamespace())).toMatchObject({
-      kind: 'apply',
-      object: { metadata: { name: 'research', uid: 'ns-uid', labels: {} } },
+  test.each<[string, TenantSpec, object]>([
+    ['runtime classes', { runtimeClasses: { allowed: ['gvisor', 'kata'] } }, { 'runtime-classes': 'gvisor,kata' }],
+    ['its default runtime class alone', { runtimeClasses: { default: 'kata' } }, { 'runtime-classes': 'kata' }],
+    ['registries', { allowedRegistries: ['ghcr.io/acme', 'quay.io'] }, { registries: 'ghcr.io/acme,quay.io' }],
+    ['no registry at all', { allowedRegistries: [] }, { registries: '' }],
+    ['priority classes', { priorityClasses: { allowed: ['low'] } }, { 'priority-classes': 'low' }],
+  ])('write what the Tenant allows: %s', (_name, spec, expected) => {
+    const written = Object.fromEntries(
+      Object.entries(expected).map(([key, value]) => [`openos.dev/allowed-${key}`, value]),
+    );
+    expect(labelNamespace(aTenant({ spec }), aNamespace(), 'gvisor')).toMatchObject({
+      object: { metadata: { annotations: { ...lists, ...written } } },
+    });
+  });
+
+  test('take our marks off exactly the namespace that was held, but not its Pod Security level', () => {
+    const { metadata } = (releaseNamespace(aNamespace()) as { object: KubernetesObject }).object;
+    expect(metadata).toEqual({
+      name: 'research',
+      uid: 'ns-uid',
+      labels: { 'pod-security.kubernetes.io/enforce': 'restricted' },
+      annotations: {},
     });
   });
 });

@@ -4,6 +4,8 @@ import type { Tenant } from '../../api/v1alpha1/tenant.ts';
 import type { Action } from '../../kernel/action.ts';
 import type { KubernetesObject, StoredObject } from '../../kernel/object.ts';
 import { namespaceResource } from '../builtin.ts';
+import { allowedRuntimeClasses } from '../tenancy.ts';
+import type { ObservedChild } from './children.ts';
 
 /** A namespace as the API server has it; only its metadata matters here. */
 export type NamespaceObject = StoredObject;
@@ -13,7 +15,12 @@ export type ObservedNamespace = {
   readonly object: NamespaceObject | undefined;
   /** Another Tenant whose verified status already holds it. */
   readonly takenBy: string | undefined;
+  /** What stands in it with our label on: policies, bounds, bindings. */
+  readonly children: readonly ObservedChild[];
 };
+
+/** A namespace that is there, with what stands in it. */
+export type HeldNamespace = { readonly object: NamespaceObject; readonly children: readonly ObservedChild[] };
 
 /** What is to be done about one namespace the Tenant names. */
 export type Verdict =
@@ -25,7 +32,11 @@ export type Verdict =
  * A namespace is the Tenant's when we made it for this Tenant's UID, or when someone with rights on it
  * wrote the allow annotation. A label decides nothing: whoever may label a namespace could take it over.
  */
-export function judge(tenant: Tenant, { name, object, takenBy }: ObservedNamespace): Verdict {
+export function judge(
+  tenant: Tenant,
+  { name, object, takenBy }: Pick<ObservedNamespace, 'name' | 'object' | 'takenBy'>,
+  defaultRuntimeClass: string,
+): Verdict {
   if (takenBy !== undefined) {
     const message = `The namespace ${name} belongs to the Tenant ${takenBy}; remove it from one of the two.`;
     return { kind: 'refused', reason: 'NamespaceTaken', message };
@@ -36,21 +47,42 @@ export function judge(tenant: Tenant, { name, object, takenBy }: ObservedNamespa
     return { kind: 'refused', reason: 'NamespaceTerminating', message };
   }
   const notes = object.metadata.annotations ?? {};
-  const made = notes[annotations.createdFor] === tenant.metadata.uid;
-  if (!made && notes[annotations.allowTenant] !== tenant.metadata.name) {
+  if (!isMadeFor(tenant, object) && notes[annotations.allowTenant] !== tenant.metadata.name) {
     const message = `The namespace ${name} exists and does not allow this Tenant. Someone with rights on it can: kubectl annotate namespace ${name} ${annotations.allowTenant}=${tenant.metadata.name}`;
     return { kind: 'refused', reason: 'NamespaceNotAllowed', message };
   }
-  return { kind: 'ours', object, labelled: isLabelled(tenant, object) };
+  return { kind: 'ours', object, labelled: isLabelled(object, namespaceMarks(tenant, defaultRuntimeClass)) };
 }
 
-/** The labels we own on a tenant's namespace: whose it is, and Pod Security at its strictest level. */
-function namespaceLabels(tenant: Tenant): Readonly<Record<string, string>> {
-  return { [labels.tenant]: tenant.metadata.name, 'pod-security.kubernetes.io/enforce': 'restricted' };
+type Marks = {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+};
+
+const podSecurity = { 'pod-security.kubernetes.io/enforce': 'restricted' } as const;
+
+/** Stands for "whatever there is" in the annotations below; no class and no registry is called so. */
+const anything = '*';
+
+/**
+ * What we own on a tenant's namespace: whose it is, Pod Security at its strictest level, and the allow-lists, which
+ * the admission policies read. Each list is always written, so that one forged by somebody else is put right.
+ */
+function namespaceMarks({ metadata, spec }: Tenant, defaultRuntimeClass: string): Marks {
+  return {
+    labels: { [labels.tenant]: metadata.name, ...podSecurity },
+    annotations: {
+      [annotations.allowedRuntimeClasses]: allowedRuntimeClasses(spec, defaultRuntimeClass).join(','),
+      [annotations.allowedRegistries]: spec.allowedRegistries?.join(',') ?? anything,
+      [annotations.allowedPriorityClasses]: spec.priorityClasses?.allowed.join(',') ?? anything,
+    },
+  };
 }
 
-function isLabelled(tenant: Tenant, object: NamespaceObject): boolean {
-  return Object.entries(namespaceLabels(tenant)).every(([key, value]) => object.metadata.labels?.[key] === value);
+function isLabelled({ metadata }: NamespaceObject, marks: Marks): boolean {
+  const has = (wanted: Marks['labels'], there: Marks['labels'] = {}) =>
+    Object.entries(wanted).every(([key, value]) => there[key] === value);
+  return has(marks.labels, metadata.labels) && has(marks.annotations, metadata.annotations);
 }
 
 /** POSTed, not applied: a namespace that appears in the meantime is somebody else's and must not be taken over. */
@@ -63,18 +95,27 @@ export function createNamespace(tenant: Tenant, name: string): Action {
   return { kind: 'create', resource: namespaceResource, object };
 }
 
-export function labelNamespace(tenant: Tenant, object: NamespaceObject): Action {
-  return applyLabels(object, namespaceLabels(tenant));
+export function labelNamespace(tenant: Tenant, object: NamespaceObject, defaultRuntimeClass: string): Action {
+  return applyMarks(object, namespaceMarks(tenant, defaultRuntimeClass));
 }
 
-/** Applying none of the fields we own takes them off again. */
+/** Whose it was is taken off again, and the allow-lists with it; Pod Security stays: what runs there stays, too. */
 export function releaseNamespace(object: NamespaceObject): Action {
-  return applyLabels(object, {});
+  return applyMarks(object, { labels: podSecurity, annotations: {} });
+}
+
+/** Whether we made it, for this Tenant: only such a namespace may go with it. */
+export function isMadeFor(tenant: Tenant, { metadata }: NamespaceObject): boolean {
+  return metadata.annotations?.[annotations.createdFor] === tenant.metadata.uid;
+}
+
+export function deleteNamespace({ metadata: { name, uid } }: NamespaceObject): Action {
+  return { kind: 'delete', ref: { resource: namespaceResource, name }, uid };
 }
 
 // With the UID the server refuses (409, 422) what would else create a namespace that has just gone, or touch its namesake.
-function applyLabels({ metadata }: NamespaceObject, owned: Readonly<Record<string, string>>): Action {
+function applyMarks({ metadata }: NamespaceObject, marks: Marks): Action {
   const { name, uid } = metadata;
-  const object: KubernetesObject = { apiVersion: 'v1', kind: 'Namespace', metadata: { name, uid, labels: owned } };
+  const object: KubernetesObject = { apiVersion: 'v1', kind: 'Namespace', metadata: { name, uid, ...marks } };
   return { kind: 'apply', resource: namespaceResource, object };
 }

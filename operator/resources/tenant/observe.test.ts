@@ -13,6 +13,8 @@ function sources(overrides: Partial<TenantSources> & { readonly of?: TenantOverr
     tenant: () => aTenant(of) as StoredObject,
     namespace: (name) => (name === 'research' ? research : undefined),
     tenantsOfNamespace: () => [],
+    childrenOf: () => [],
+    defaultRuntimeClass: 'gvisor',
     agentPhases: () => [],
     ...rest,
   };
@@ -40,8 +42,8 @@ test('a Tenant that is not there needs nothing', async () => {
 test('every namespace the spec names is looked up', async () => {
   const spec = { namespaces: [{ name: 'research' }, { name: 'lab' }] };
   expect((await look({ of: { spec } })).namespaces).toEqual([
-    { name: 'research', object: research, takenBy: undefined },
-    { name: 'lab', object: undefined, takenBy: undefined },
+    { name: 'research', object: research, takenBy: undefined, children: [] },
+    { name: 'lab', object: undefined, takenBy: undefined, children: [] },
   ]);
 });
 
@@ -55,7 +57,9 @@ describe('a namespace is released', () => {
   const spec = { namespaces: [] };
 
   test('when it is held, no longer named, and still the same one', async () => {
-    expect((await look({ of: { spec, status: status('research') } })).released).toEqual([research]);
+    expect((await look({ of: { spec, status: status('research') } })).released).toEqual([
+      { object: research, children: [] },
+    ]);
   });
 
   test('but not when it is gone, or another has its name, or it is still named', async () => {

@@ -2,6 +2,7 @@ import { parseTenant, type Tenant } from '../../api/v1alpha1/tenant.ts';
 import type { StoredObject } from '../../kernel/object.ts';
 import { requeue, settled } from '../../kernel/outcome.ts';
 import { type Observation, observed } from '../../kernel/reconcile.ts';
+import type { ObservedChild } from './children.ts';
 import type { TenantObserved } from './decide.ts';
 
 /** Where a Tenant's world is looked up. */
@@ -12,6 +13,9 @@ export type TenantSources = {
   readonly namespace: (name: string) => StoredObject | undefined;
   /** Tenants whose verified status lists the namespace. */
   readonly tenantsOfNamespace: (namespace: string) => readonly Tenant[];
+  /** What stands in a namespace with our label on: policies, bounds, bindings. */
+  readonly childrenOf: (namespace: string) => readonly ObservedChild[];
+  readonly defaultRuntimeClass: string;
   /** The phases of the agents in a namespace, by their status. */
   readonly agentPhases: (namespace: string) => readonly (string | undefined)[];
 };
@@ -35,11 +39,15 @@ export async function observeTenant(name: string, sources: TenantSources): Promi
       name: namespace,
       object: sources.namespace(namespace),
       takenBy: sources.tenantsOfNamespace(namespace).find((other) => other.metadata.name !== name)?.metadata.name,
+      children: sources.childrenOf(namespace),
     })),
     released: held.flatMap(({ name: namespace, uid }) => {
       const object = wanted.includes(namespace) ? undefined : sources.namespace(namespace);
-      return object?.metadata.uid === uid && object !== undefined ? [object] : [];
+      return object?.metadata.uid === uid && object !== undefined
+        ? [{ object, children: sources.childrenOf(namespace) }]
+        : [];
     }),
+    defaultRuntimeClass: sources.defaultRuntimeClass,
     agents: countAgents(held.flatMap((entry) => sources.agentPhases(entry.name))),
   });
 }

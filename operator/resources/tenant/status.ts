@@ -1,18 +1,24 @@
 import type { TenantReason } from '../../api/v1alpha1/reasons.ts';
 import type { Tenant, TenantStatus } from '../../api/v1alpha1/tenant.ts';
-import { conditionsFrom, findCondition, type Progress } from '../../kernel/conditions.ts';
+import type { Action } from '../../kernel/action.ts';
+import { type ConditionFact, conditionsFrom, findCondition, type Progress } from '../../kernel/conditions.ts';
+import { networkPolicyResource, resourceQuotaResource } from '../builtin.ts';
 import type { TenantObserved } from './decide.ts';
 import type { Verdict } from './namespace.ts';
+import { isIsolated } from './networkpolicy.ts';
 
 /** Why a Tenant is not Ready. After `patienceMs` of it a person must act: the Tenant is Stalled. */
 export type Problem = { readonly reason: TenantReason; readonly message: string; readonly patienceMs: number };
 
+/** One namespace the Tenant names, judged, and what has to be done until it is set up. */
+export type Setup = { readonly name: string; readonly verdict: Verdict; readonly todo: readonly Action[] };
+
 /** The status a Tenant should show. */
 export function tenantStatus(
+  observed: TenantObserved,
   tenant: Tenant,
-  verdicts: readonly { readonly name: string; readonly verdict: Verdict }[],
+  setups: readonly Setup[],
   problem: Problem | undefined,
-  agents: TenantObserved['agents'],
   now: number,
 ): TenantStatus {
   const prior = tenant.status;
@@ -23,38 +29,85 @@ export function tenantStatus(
     reason: problem?.reason ?? 'TenantReady',
     message: problem?.message ?? 'Every namespace is set up.',
   } as const;
+  const facts = [ready, ...isolation(tenant, setups), ...suspension(tenant)];
+  const quota = quotaOf(observed);
   return {
     observedGeneration: generation,
     phase: phaseOf(tenant, problem),
-    namespaces: verifiedNamespaces(tenant, verdicts, problem),
-    agents: { ...agents },
-    conditions: conditionsFrom([ready], progressOf(tenant, problem, now), prior?.conditions ?? [], { generation, now }),
+    namespaces: verifiedNamespaces(tenant, setups, problem),
+    ...(quota === undefined ? {} : { quota }),
+    agents: { ...observed.agents },
+    conditions: conditionsFrom(facts, progressOf(tenant, problem, now), prior?.conditions ?? [], { generation, now }),
   };
 }
 
 /**
- * The list that decides whose a namespace is. An entry that was ready stays ready while its labels are
- * being put back: its agents need not notice. A spec that cannot be acted on leaves what was verified alone.
+ * The list that decides whose a namespace is. An entry that was ready stays ready while its labels or its
+ * policies are being put back: its agents need not notice. A spec that cannot be acted on leaves what was
+ * verified alone.
  */
 function verifiedNamespaces(
   tenant: Tenant,
-  verdicts: readonly { readonly name: string; readonly verdict: Verdict }[],
+  setups: readonly Setup[],
   problem: Problem | undefined,
 ): NonNullable<TenantStatus['namespaces']> {
   const prior = tenant.status?.namespaces ?? [];
   if (problem?.reason === 'InvalidSpec' || problem?.reason === 'FieldNotSupported') return prior;
-  return verdicts.flatMap(({ name, verdict }) => {
+  return setups.flatMap(({ name, verdict, todo }) => {
     if (verdict.kind !== 'ours') return [];
     const { uid } = verdict.object.metadata;
     const wasReady = prior.some((entry) => entry.name === name && entry.uid === uid && entry.ready);
-    return [{ name, uid, ready: verdict.labelled || wasReady }];
+    return [{ name, uid, ready: todo.length === 0 || wasReady }];
   });
+}
+
+/** Whether traffic is denied by default, of a Tenant that has namespaces. */
+function isolation(tenant: Tenant, setups: readonly Setup[]): readonly ConditionFact[] {
+  if (setups.length === 0) return [];
+  const type = 'NetworkIsolated';
+  if (!isIsolated(tenant)) {
+    const message = 'spec.network.isolation is Unmanaged: OpenOS makes no NetworkPolicy.';
+    return [{ type, status: 'False', reason: 'Unmanaged', message }];
+  }
+  const open = setups.filter(({ verdict, todo }) => verdict.kind !== 'ours' || todo.some(isPolicy));
+  if (open.length === 0) {
+    const message = 'In every namespace, only what spec.network allows gets through.';
+    return [{ type, status: 'True', reason: 'DefaultDeny', message }];
+  }
+  const message = `The NetworkPolicies are not all there in ${open.map(({ name }) => name).join(', ')}.`;
+  return [{ type, status: 'False', reason: 'NamespacesNotReady', message }];
+}
+
+function isPolicy(action: Action): boolean {
+  if (action.kind === 'apply') return action.resource === networkPolicyResource;
+  return action.kind === 'delete' && action.ref.resource === networkPolicyResource;
+}
+
+function suspension({ spec }: Tenant): readonly ConditionFact[] {
+  if (!isHeld(spec)) return [];
+  const message = spec.suspendReason ?? 'spec.suspend is set; no pod is started until it is None again.';
+  return [{ type: 'Suspended', status: 'True', reason: 'Suspended', message }];
+}
+
+function isHeld(spec: Tenant['spec'] | undefined): spec is Tenant['spec'] {
+  return spec?.suspend !== undefined && spec.suspend !== 'None';
+}
+
+/** Bounds and use as the ResourceQuota itself says. The contract allows a quota for one namespace only, so far. */
+function quotaOf({ namespaces }: TenantObserved): TenantStatus['quota'] {
+  const quotas = namespaces.flatMap(({ children }) =>
+    children.filter(({ resource }) => resource === resourceQuotaResource),
+  );
+  const [only] = quotas;
+  if (only === undefined || quotas.length > 1) return undefined;
+  return (only.object as { readonly status?: TenantStatus['quota'] }).status;
 }
 
 function phaseOf(tenant: Tenant, problem: Problem | undefined): NonNullable<TenantStatus['phase']> {
   if (problem?.reason === 'Terminating') return 'Terminating';
-  if (problem === undefined) return 'Active';
-  return tenant.status?.phase === 'Active' ? 'Active' : 'Pending';
+  const isSetUp = problem === undefined || tenant.status?.phase === 'Active' || tenant.status?.phase === 'Suspended';
+  if (!isSetUp) return 'Pending';
+  return isHeld(tenant.spec) ? 'Suspended' : 'Active';
 }
 
 function progressOf(tenant: Tenant, problem: Problem | undefined, now: number): Progress {
