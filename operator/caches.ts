@@ -1,5 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Agent } from './api/v1alpha1/agent.ts';
+import type { AgentPool } from './api/v1alpha1/agentpool.ts';
 import { labels } from './api/v1alpha1/names.ts';
 import type { Tenant } from './api/v1alpha1/tenant.ts';
 import type { KubeClient } from './kernel/client.ts';
@@ -17,13 +18,15 @@ import {
   roleBindingResource,
   runtimeClassResource,
 } from './resources/builtin.ts';
-import { agentResource, tenantResource } from './resources/own.ts';
+import { poolUidOf } from './resources/agentpool/member.ts';
+import { agentPoolResource, agentResource, tenantResource } from './resources/own.ts';
 import type { NodeObject, RuntimeClassObject } from './resources/runtime.ts';
 import { verifiedNamespaces } from './resources/tenancy.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 
 /** Objects as the caches hold them: raw JSON with the fields we read. */
 export type CachedAgent = StoredObject & Pick<Agent, 'spec' | 'status'>;
+export type CachedAgentPool = StoredObject & Pick<AgentPool, 'spec' | 'status'>;
 export type CachedTenant = StoredObject & Pick<Tenant, 'spec' | 'status'>;
 export type CachedPod = StoredObject & Pick<V1Pod, 'spec' | 'status'>;
 
@@ -41,7 +44,10 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
     };
     return new Reflector<T>({ client, resource, clock, log, hooks, ...options });
   }
-  const agents = cache<CachedAgent>(agentResource, { indexers: { namespace: inNamespace } });
+  const agents = cache<CachedAgent>(agentResource, {
+    indexers: { namespace: inNamespace, pool: (agent) => list(poolUidOf(agent)) },
+  });
+  const agentPools = cache<CachedAgentPool>(agentPoolResource, { indexers: { namespace: inNamespace } });
   const pods = cache<CachedPod>(podResource, {
     selection: { labelSelector: labels.agentUid },
     indexers: { controller: (pod) => list(controllerUid(pod)) },
@@ -61,9 +67,10 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
       }),
     }),
   );
-  const all = [agents, pods, tenants, namespaces, runtimeClasses, nodes, ...tenantChildren.map((each) => each.cache)] as const;
+  const all = [agents, agentPools, pods, tenants, namespaces, runtimeClasses, nodes, ...tenantChildren.map((each) => each.cache)] as const;
   return {
     agents,
+    agentPools,
     pods,
     tenants,
     namespaces,

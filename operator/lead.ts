@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Agent } from './api/v1alpha1/agent.ts';
 import type { Tenant } from './api/v1alpha1/tenant.ts';
-import type { CachedAgent, CachedTenant, Caches } from './caches.ts';
+import type { CachedAgent, CachedAgentPool, CachedTenant, Caches } from './caches.ts';
 import { WrittenObjects } from './caches.ts';
 import type { Config } from './config.ts';
 import type { Broker } from './events/broker.ts';
@@ -18,9 +18,11 @@ import type { Logger } from './kernel/logger.ts';
 import { controllerUid, type ResourceType, refOf, type StoredObject } from './kernel/object.ts';
 import { type Lane, WorkQueue } from './kernel/queue.ts';
 import { type PassPorts, reconcilePass } from './kernel/reconcile.ts';
+import { type PoolWork, poolPortsOf, queuePools, subscribePools } from './pools.ts';
 import { agentHistory, LeaderEpoch, recordAgent } from './recorder.ts';
 import { type AgentPorts, agentPass } from './resources/agent/controller.ts';
 import { lastRow } from './resources/agent/history.ts';
+import { poolPass } from './resources/agentpool/controller.ts';
 import { agentResource } from './resources/own.ts';
 import { missingHandler } from './resources/runtime.ts';
 import { AppliedChildren } from './resources/tenant/applied.ts';
@@ -59,6 +61,12 @@ export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () =
   metrics.leading(true);
   const agents = controllerQueue('agent', clock, metrics);
   const tenants = controllerQueue('tenant', clock, metrics);
+  const pools: PoolWork = {
+    queue: controllerQueue('agentpool', clock, metrics),
+    expectations: new Expectations(clock),
+    written: new WrittenObjects<CachedAgentPool>(),
+    refusals: new Map(),
+  };
   const epoch = new LeaderEpoch(database, config.podName);
   const publisher = new Publisher({
     outbox: outboxOf(database.db),
@@ -74,23 +82,35 @@ export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () =
   const traces = new Map<string, string>();
   const agentPorts = agentPortsOf(parts, { expectations, written: written.agents, epoch, publisher, traces });
   const tenantPorts = tenantPortsOf(parts, written.tenants, new AppliedChildren());
+  const poolPorts = poolPortsOf(parts, pools, {
+    epoch,
+    tenancy: tenancySources(caches),
+    recorded: (uid) => publisher.nudge(uid),
+    execute: (action) => executeWith(parts.client, log, action),
+    writeStatus: (resource, object, status) => writeStatus(parts.client, resource, object, status),
+  });
   const controllers = [
     controllerOf('agent', agents, agentPass(agentPorts), parts, (uid) => traces.get(uid)),
+    controllerOf('agentpool', pools.queue, poolPass(poolPorts), parts, () => undefined),
     controllerOf('tenant', tenants, tenantPass(tenantPorts), parts, () => undefined),
   ];
-  const unsubscribe = subscribe(parts, { agents, tenants, expectations, written });
+  const unsubscribe = [
+    ...subscribe(parts, { agents, tenants, expectations, written }),
+    ...subscribePools(caches, pools),
+  ];
 
   // At once and not with the first recording: who led before and only slept must not record beside us.
   epoch.current().catch((err: unknown) => log.debug({ err }, 'the record is taken over when the database is back'));
   await Promise.race([caches.whenSynced(), aborted(lost)]);
   publisher.start();
   for (const controller of controllers) controller.start();
-  const findOpenRows = () => queueOpenRows(database, agents, log);
+  const findOpenRows = () => queueOpenRows(database, { agent: agents, agentpool: pools.queue }, log);
   void findOpenRows();
   const timer = setInterval(findOpenRows, openRowsMs);
   const stopListening = [
     database.onAvailability((available) => {
       queueAll(caches, agents, 'background');
+      queuePools(caches, pools.queue);
       if (available) void findOpenRows();
     }),
     parts.broker.onState(() => queueAll(caches, agents, 'background', (agent) => !isToldReady(agent))),
@@ -343,10 +363,16 @@ function isToldReady(agent: CachedAgent): boolean {
   return published?.status === 'True' && agent.status?.phase === 'Ready';
 }
 
-/** Agents that have rows, no Deleted row and perhaps no object: theirs is the only key that no watch delivers. */
-async function queueOpenRows(database: Database, agents: WorkQueue, log: Logger): Promise<void> {
+/** Agents and pools that have rows, no Deleted row and perhaps no object: theirs is the only key that no watch delivers. */
+async function queueOpenRows(
+  database: Database,
+  queues: Readonly<Record<string, WorkQueue>>,
+  log: Logger,
+): Promise<void> {
   try {
-    for (const { id } of await listOpenAggregates(database.db, 'agent')) agents.add(id, 'background');
+    for (const [kind, queue] of Object.entries(queues)) {
+      for (const { id } of await listOpenAggregates(database.db, kind)) queue.add(id, 'background');
+    }
   } catch (err) {
     log.debug({ err }, 'the open rows could not be read; they are when the database is back');
   }

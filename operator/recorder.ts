@@ -3,6 +3,9 @@ import { OperatorError } from './kernel/errors.ts';
 import type { AgentTransition } from './resources/agent/events.ts';
 import type { AgentObserved } from './resources/agent/facts.ts';
 import { type AgentHistory, type AgentRow, lastRow } from './resources/agent/history.ts';
+import type { PoolObserved } from './resources/agentpool/decide.ts';
+import type { PoolTransition } from './resources/agentpool/events.ts';
+import { lastRow as lastPoolRow, type PoolHistory, type PoolRow } from './resources/agentpool/history.ts';
 import type { Database } from './store/db.ts';
 import { type RecordedTransition, readHistory } from './store/repositories/history.ts';
 import { takeOver } from './store/repositories/leadership.ts';
@@ -129,4 +132,74 @@ export async function recordAgent(
     metrics.transitioned('agent', from, to);
     if (to === 'Ready' && from !== 'NotReady') metrics.agentStarted(detail.startLatencyMilliseconds ?? 0);
   }
+}
+
+/** Reads what is recorded of a pool; a database that is away is an answer, not an error. */
+export async function poolHistory(database: Database, uid: string): Promise<PoolHistory> {
+  try {
+    const { last } = await readHistory(database.db, 'agentpool', uid);
+    return { kind: 'known', last: last === undefined ? undefined : poolRow(last) };
+  } catch (error) {
+    if (error instanceof OperatorError && awayCodes.has(error.code))
+      return { kind: 'unavailable', message: error.message };
+    throw error;
+  }
+}
+
+/** The columns are written by `recordPool` alone, so the record's phases and detail are a pool's. */
+function poolRow({ seq, to, observedAt, tenantId, detail, traceContext }: RecordedTransition): PoolRow {
+  return {
+    seq,
+    to: to as PoolRow['to'],
+    observedAt: observedAt.getTime(),
+    tenantId,
+    detail: detail as PoolRow['detail'],
+    ...(traceContext === undefined ? {} : { traceparent: traceContext }),
+  };
+}
+
+/** As {@link recordAgent}, for a pool. */
+export async function recordPool(
+  { database, epoch, metrics, recorded }: RecorderPorts,
+  observed: PoolObserved,
+  transitions: readonly PoolTransition[],
+): Promise<void> {
+  const last = lastPoolRow(observed.history);
+  const lastSeq = last?.seq ?? 0;
+  const tenantId = last?.tenantId ?? (observed.tenancy.kind === 'member' ? observed.tenancy.tenant : '');
+  const aggregate = { kind: 'agentpool', id: observed.uid } as const;
+  const outbox = transitions.map(({ event, observedAt }, index) =>
+    encode({
+      type: event.type,
+      aggregate,
+      tenantId,
+      seq: lastSeq + 1 + index,
+      occurredAt: new Date(observedAt),
+      traceContext: observed.traceparent,
+      data: event.data,
+    }),
+  );
+  const { namespace, name } = observed;
+  await recordTransitions(database.db, {
+    aggregate,
+    tenantId,
+    epoch: await epoch.current(),
+    lastSeq,
+    transitions: transitions.map(({ from, to, reason, observedAt, detail }) => ({
+      from: from === 'New' ? null : from,
+      to,
+      reason,
+      attempt: 0,
+      observedAt: new Date(observedAt),
+      detail,
+    })),
+    outbox,
+    audit: {
+      actor,
+      action: transitions.map((transition) => transition.event.type).join(','),
+      detail: { namespace, name, from: last?.detail ?? null, to: transitions.at(-1)?.detail },
+    },
+  });
+  recorded();
+  for (const { from, to } of transitions) metrics.transitioned('agentpool', from, to);
 }

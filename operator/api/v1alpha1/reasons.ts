@@ -152,8 +152,20 @@ export const TenantReason = {
 } as const;
 export type TenantReason = (typeof TenantReason)[keyof typeof TenantReason];
 
-/** Reasons of the conditions of an AgentPool. */
+/** Reasons of the conditions of an AgentPool, and of what is recorded of it. */
 export const AgentPoolReason = {
+  /** The pool was accepted and recorded; its Agents come next. Nothing to do. */
+  PoolCreated: 'PoolCreated',
+  /** Another number of Agents is asked for. Nothing to do. */
+  ReplicasChanged: 'ReplicasChanged',
+  /** The template changed and takes effect. Nothing to do. */
+  TemplateChanged: 'TemplateChanged',
+  /** The pool and all its Agents are gone. */
+  Deleted: 'Deleted',
+  /** Progressing: Agents are being made or replaced. Nothing to do. */
+  RollingOut: 'RollingOut',
+  /** Progressing: every Agent is there, available and of the current template. Nothing to do. */
+  RolloutComplete: 'RolloutComplete',
   /** As many Agents are available as wanted. Nothing to do. */
   PoolReady: 'PoolReady',
   /** Fewer Agents are available than wanted. Comes by itself. */
@@ -168,6 +180,10 @@ export const AgentPoolReason = {
   Unschedulable: 'Unschedulable',
   /** The API server refuses the Agents: the message holds its words. */
   AgentRejected: 'AgentRejected',
+  /** The namespace belongs to no Tenant: add it to a Tenant's spec.namespaces, or use a namespace that is. */
+  TenantNotFound: 'TenantNotFound',
+  /** The operator cannot reach its database: Agents stay as they are. Comes by itself. */
+  DatabaseUnavailable: 'DatabaseUnavailable',
   /** This version does not act on a field that is set: the message names it; remove it or upgrade. */
   FieldNotSupported: 'FieldNotSupported',
   /** The spec cannot be carried out as written: the message says what to correct. */

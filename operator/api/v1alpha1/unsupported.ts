@@ -1,4 +1,5 @@
 import type { AgentSpec } from './agent.ts';
+import type { AgentPoolSpec } from './agentpool.ts';
 import type { TenantSpec } from './tenant.ts';
 
 /**
@@ -11,6 +12,11 @@ const agentFields: NotYet<AgentSpec> = {
   volumeClaimTemplates: (spec) => spec.volumeClaimTemplates !== undefined,
   persistentVolumeClaimRetentionPolicy: (spec) => spec.persistentVolumeClaimRetentionPolicy !== undefined,
   networkPolicy: (spec) => spec.networkPolicy !== undefined,
+};
+
+const agentPoolFields: NotYet<AgentPoolSpec> = {
+  revisionHistoryLimit: (spec) => spec.revisionHistoryLimit !== undefined,
+  scheduling: (spec) => spec.scheduling !== undefined,
 };
 
 const tenantFields: NotYet<TenantSpec> = {
@@ -26,6 +32,12 @@ const tenantFields: NotYet<TenantSpec> = {
 /** Paths inside `spec`, dotted, that the user has set and this version does not act on: Ready=False, FieldNotSupported. */
 export function unsupportedAgentFields(spec: AgentSpec): readonly string[] {
   return unsupported(agentFields, spec);
+}
+
+/** As {@link unsupportedAgentFields}, for an AgentPool: its own fields and those of the Agents it makes. */
+export function unsupportedAgentPoolFields(spec: AgentPoolSpec): readonly string[] {
+  const ofAgents = unsupportedAgentFields(spec.template.spec).map((path) => `template.spec.${path}`);
+  return [...unsupported(agentPoolFields, spec), ...ofAgents];
 }
 
 /** As {@link unsupportedAgentFields}, for a Tenant. */

@@ -1,9 +1,11 @@
 import type { z } from 'zod';
 import { agentEvents } from './agent.ts';
+import { agentPoolEvents } from './agentpool.ts';
 
 /** Every version of every event, ascending; the last one is what is written today. */
 export const eventSchemas = {
   ...agentEvents,
+  ...agentPoolEvents,
 } as const;
 
 export type EventSchemas = typeof eventSchemas;

@@ -1,0 +1,334 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { AgentPool, AgentPoolSpec, AgentPoolStatus } from './api/v1alpha1/agentpool.ts';
+import { labels } from './api/v1alpha1/names.ts';
+import { findCondition, isTrue } from './kernel/conditions.ts';
+import type { KubernetesObject, StoredObject } from './kernel/object.ts';
+import { poolUidOf } from './resources/agentpool/member.ts';
+import { agentPoolResource, agentResource } from './resources/own.ts';
+import { eventually } from './testkit/eventually.ts';
+import { type StoredAgent, startWorld, type World } from './testkit/world.ts';
+
+type StoredPool = StoredObject & Pick<AgentPool, 'spec' | 'status'>;
+
+const namespace = 'flock';
+const image = 'registry.test/agent:1';
+const deadlineMs = 60_000;
+
+let world: World;
+
+beforeAll(async () => {
+  world = await startWorld();
+  const operator = await world.startOperator();
+  await world.tenant(namespace);
+  await operator.stop();
+});
+afterEach(() => world.killOperators());
+afterAll(() => world?.stop());
+
+async function createPool(name: string, spec: Partial<AgentPoolSpec> = {}): Promise<string> {
+  const manifest = {
+    apiVersion: 'openos.dev/v1alpha1',
+    kind: 'AgentPool',
+    metadata: { name, namespace },
+    spec: { template: { spec: { image } }, ...spec },
+  };
+  return (await world.cluster.client.create<StoredPool>(agentPoolResource, manifest as KubernetesObject)).metadata.uid;
+}
+
+function pool(name: string): Promise<StoredPool | undefined> {
+  return world.cluster.client.get<StoredPool>({ resource: agentPoolResource, namespace, name });
+}
+
+/** Every Agent whose controller is this pool. */
+async function members(uid: string): Promise<readonly StoredAgent[]> {
+  const { items } = await world.cluster.client.list<StoredAgent>(agentResource, { namespace });
+  return items.filter((agent) => poolUidOf(agent) === uid);
+}
+
+function status(name: string, what: string, when: (status: AgentPoolStatus) => boolean): Promise<AgentPoolStatus> {
+  return eventually(
+    `AgentPool ${name}: ${what}`,
+    async () => {
+      const standing = await pool(name);
+      const current = standing?.status?.observedGeneration === standing?.metadata.generation;
+      if (standing?.status !== undefined && current && when(standing.status)) return standing.status;
+      throw new Error(JSON.stringify(standing?.status));
+    },
+    deadlineMs,
+  );
+}
+
+/** Waits until the pool is Ready with so many Agents, in the generation that stands now. */
+function ready(name: string, replicas: number): Promise<AgentPoolStatus> {
+  return status(name, `Ready with ${replicas}`, (shown) => {
+    return shown.replicas === replicas && isTrue(shown.conditions ?? [], 'Ready');
+  });
+}
+
+function reasonIs(name: string, reason: string): Promise<AgentPoolStatus> {
+  return status(name, reason, ({ conditions = [] }) => findCondition(conditions, 'Ready')?.reason === reason);
+}
+
+function scale(name: string, replicas: number): Promise<string> {
+  return world.cluster.kubectl('scale', 'agentpool', name, '-n', namespace, `--replicas=${replicas}`);
+}
+
+function patch(name: string, spec: object): Promise<string> {
+  const body = JSON.stringify({ spec });
+  return world.cluster.kubectl('patch', 'agentpool', name, '-n', namespace, '--type=merge', '-p', body);
+}
+
+async function remove(name: string): Promise<void> {
+  await world.delete({ resource: agentPoolResource, namespace, name });
+}
+
+/** The events of a pool as a consumer reads them: each once and without a gap. */
+async function told(uid: string): Promise<readonly string[]> {
+  const events = (await world.events(uid)).map(({ event }) => event);
+  expect(events.map(({ sequence }) => sequence)).toEqual(events.map((_, index) => index + 1));
+  return events.map(({ event_type, data }) => {
+    const { replicas } = data as { readonly replicas?: number };
+    return `${event_type} ${replicas}`;
+  });
+}
+
+/** The greatest number of members seen at once, and the least that were Ready, from now until `stop`. */
+async function watchCounts(uid: string): Promise<() => { readonly most: number; readonly leastReady: number }> {
+  const controller = new AbortController();
+  const seen = new Map<string, boolean>();
+  const { items, resourceVersion } = await world.cluster.client.list<StoredAgent>(agentResource, { namespace });
+  const note = (agent: StoredAgent) => {
+    if (poolUidOf(agent) === uid) seen.set(agent.metadata.uid, isTrue(agent.status?.conditions ?? [], 'Ready'));
+  };
+  items.forEach(note);
+  let most = seen.size;
+  let leastReady = [...seen.values()].filter(Boolean).length;
+  const watching = (async () => {
+    const options = { resourceVersion, timeoutSeconds: 300, signal: controller.signal };
+    for await (const event of world.cluster.client.watch<StoredAgent>(agentResource, { namespace }, options)) {
+      if (event.type === 'BOOKMARK') continue;
+      if (event.type === 'DELETED') seen.delete(event.object.metadata.uid);
+      else note(event.object);
+      most = Math.max(most, seen.size);
+      leastReady = Math.min(leastReady, [...seen.values()].filter(Boolean).length);
+    }
+  })().catch(() => {});
+  return () => {
+    controller.abort();
+    void watching;
+    return { most, leastReady };
+  };
+}
+
+describe('an AgentPool', () => {
+  it('makes its Agents, follows /scale up and down, and takes everything with it when it is deleted', async () => {
+    await world.startOperator();
+    const uid = await createPool('herd', { replicas: 3 });
+    const shown = await ready('herd', 3);
+    expect(shown).toMatchObject({ readyReplicas: 3, availableReplicas: 3, updatedReplicas: 3, terminatingReplicas: 0 });
+    expect(shown.selector).toBe(`${labels.pool}=herd`);
+    const [one] = await members(uid);
+    expect(one?.metadata.labels).toMatchObject({ [labels.pool]: 'herd', [labels.revision]: shown.updateRevision });
+    expect(one?.metadata.name).toMatch(/^herd-[0-9a-f]{10}$/);
+
+    await scale('herd', 12);
+    await ready('herd', 12);
+    const before = new Set((await members(uid)).map(({ metadata }) => metadata.uid));
+    await scale('herd', 2);
+    await ready('herd', 2);
+    expect((await members(uid)).every(({ metadata }) => before.has(metadata.uid))).toBe(true);
+    const query = [`/apis/openos.dev/v1alpha1/namespaces/${namespace}/agentpools/herd/scale`];
+    const subresource = JSON.parse(await world.cluster.kubectl('get', '--raw', ...query));
+    expect(subresource).toMatchObject({ spec: { replicas: 2 }, status: { replicas: 2, selector: shown.selector } });
+
+    await remove('herd');
+    await world.recorded(uid, 'Deleted');
+    expect(await members(uid)).toEqual([]);
+    await eventually('its pods are gone', async () => (await world.podsOf(one?.metadata.uid ?? '')).length === 0);
+    expect(await told(uid)).toEqual([
+      'agentpool.created 3',
+      'agentpool.scaled 12',
+      'agentpool.scaled 2',
+      'agentpool.deleted 2',
+    ]);
+  });
+
+  it('that leaves replicas out keeps what it was scaled to', async () => {
+    await world.startOperator();
+    const uid = await createPool('quiet');
+    await ready('quiet', 1);
+    await patch('quiet', { replicas: 2 });
+    await ready('quiet', 2);
+    await patch('quiet', { replicas: null });
+    await ready('quiet', 2);
+    expect(await members(uid)).toHaveLength(2);
+    await remove('quiet');
+    await world.recorded(uid, 'Deleted');
+  });
+
+  it('rolls a new template out within its limits', async () => {
+    await world.startOperator();
+    const rollingUpdate = { maxSurge: 2, maxUnavailable: 1 };
+    const uid = await createPool('rolling', { replicas: 6, updateStrategy: { rollingUpdate } });
+    const { updateRevision } = await ready('rolling', 6);
+    const stop = await watchCounts(uid);
+    await patch('rolling', { template: { spec: { image: 'registry.test/agent:2' } } });
+    const after = await ready('rolling', 6);
+    const { most, leastReady } = stop();
+    expect(after.updateRevision).not.toBe(updateRevision);
+    expect(after).toMatchObject({ updatedReplicas: 6, currentRevision: after.updateRevision });
+    expect((await members(uid)).map(({ spec }) => spec.image)).toEqual(Array(6).fill('registry.test/agent:2'));
+    expect(most).toBeLessThanOrEqual(8);
+    expect(leastReady).toBeGreaterThanOrEqual(5);
+    expect(await told(uid)).toEqual(['agentpool.created 6', 'agentpool.updated 6']);
+    await remove('rolling');
+    await world.recorded(uid, 'Deleted');
+  });
+
+  it('that is paused keeps its template, even for new Agents, until it goes on', async () => {
+    await world.startOperator();
+    const uid = await createPool('paused', { replicas: 2 });
+    const { updateRevision } = await ready('paused', 2);
+    await patch('paused', { paused: true, template: { spec: { image: 'registry.test/agent:2' } } });
+    await scale('paused', 3);
+    const shown = await ready('paused', 3);
+    expect(shown.updateRevision).toBe(updateRevision);
+    expect(findCondition(shown.conditions ?? [], 'Progressing')).toMatchObject({ status: 'Unknown', reason: 'Paused' });
+    expect((await members(uid)).map(({ spec }) => spec.image)).toEqual(Array(3).fill(image));
+    await patch('paused', { paused: false });
+    const after = await status(
+      'paused',
+      'rolled out',
+      (s) => s.updateRevision !== updateRevision && s.updatedReplicas === 3,
+    );
+    expect(after.updateRevision).not.toBe(updateRevision);
+    await remove('paused');
+    await world.recorded(uid, 'Deleted');
+  });
+
+  it('OnDelete replaces only what somebody deletes', async () => {
+    await world.startOperator();
+    const uid = await createPool('lazy', { replicas: 2, updateStrategy: { type: 'OnDelete' } });
+    await ready('lazy', 2);
+    await patch('lazy', { template: { spec: { image: 'registry.test/agent:2' } } });
+    await status('lazy', 'none updated', ({ updatedReplicas }) => updatedReplicas === 0);
+    const [victim] = await members(uid);
+    await world.delete({ resource: agentResource, namespace, name: victim?.metadata.name ?? '' });
+    await status('lazy', 'one updated', ({ updatedReplicas, availableReplicas }) => {
+      return updatedReplicas === 1 && availableReplicas === 2;
+    });
+    const images = (await members(uid)).map(({ spec }) => spec.image);
+    expect(images.toSorted()).toEqual([image, 'registry.test/agent:2']);
+    await remove('lazy');
+    await world.recorded(uid, 'Deleted');
+  });
+
+  it('makes no more while no node is found, and goes on with another template', async () => {
+    await world.startOperator();
+    const nowhere = { image, nodeSelector: { place: 'nowhere' } };
+    const uid = await createPool('stuck', { replicas: 8, template: { spec: nowhere } });
+    const shown = await reasonIs('stuck', 'Unschedulable');
+    expect(shown.replicas).toBeLessThan(8);
+    expect(shown.unschedulableReplicas).toBeGreaterThan(0);
+    await patch('stuck', { template: { spec: { nodeSelector: null } } });
+    await ready('stuck', 8);
+    await remove('stuck');
+    await world.recorded(uid, 'Deleted');
+  });
+
+  it('leaves a stranger under its names alone, and an Agent that was taken from it', async () => {
+    await world.startOperator();
+    const uid = await createPool('guest', { replicas: 1 });
+    await ready('guest', 1);
+    const [lost] = await members(uid);
+    const name = lost?.metadata.name ?? '';
+    const released = JSON.stringify({ metadata: { ownerReferences: null } });
+    await world.cluster.kubectl('patch', 'agent', name, '-n', namespace, '--type=merge', '-p', released);
+    const shown = await status('guest', 'another name', (s) => s.collisionCount === 1 && s.availableReplicas === 1);
+    expect(shown.replicas).toBe(1);
+    expect((await world.agent(namespace, name))?.metadata.uid).toBe(lost?.metadata.uid);
+    await remove('guest');
+    await world.recorded(uid, 'Deleted');
+    expect((await world.agent(namespace, name))?.metadata.uid).toBe(lost?.metadata.uid);
+    await world.delete({ resource: agentResource, namespace, name });
+  });
+
+  it('lets its Agents live when it is deleted with --cascade=orphan', async () => {
+    await world.startOperator();
+    const uid = await createPool('parent', { replicas: 2 });
+    await ready('parent', 2);
+    const before = (await members(uid)).map(({ metadata }) => metadata.uid);
+    await world.cluster.kubectl('delete', 'agentpool', 'parent', '-n', namespace, '--cascade=orphan');
+    await world.recorded(uid, 'Deleted');
+    const { items } = await world.cluster.client.list<StoredAgent>(agentResource, { namespace });
+    expect(items.map(({ metadata }) => metadata.uid).toSorted()).toEqual(before.toSorted());
+    for (const { metadata } of items) await world.delete({ resource: agentResource, namespace, name: metadata.name });
+  });
+
+  it('shows what the API server refuses, and asks again when it is cured', async () => {
+    await world.startOperator();
+    const quota = { kind: 'ResourceQuota', apiVersion: 'v1', metadata: { name: 'few', namespace } };
+    const resource = { group: '', version: 'v1', kind: 'ResourceQuota', plural: 'resourcequotas', namespaced: true };
+    const hard = { spec: { hard: { 'count/agents.openos.dev': '2' } } };
+    await world.cluster.client.create(resource, { ...quota, ...hard } as KubernetesObject);
+    const used = async () => {
+      const standing = await world.cluster.client.get<StoredObject & { readonly status?: { readonly used?: object } }>({
+        resource,
+        namespace,
+        name: 'few',
+      });
+      return standing?.status?.used !== undefined;
+    };
+    await eventually('the quota is in force', used);
+    const uid = await createPool('many', { replicas: 4 });
+    const shown = await reasonIs('many', 'AgentRejected');
+    expect(shown.replicas).toBe(2);
+    expect(findCondition(shown.conditions ?? [], 'ReplicaFailure')).toMatchObject({ status: 'True' });
+    await world.delete({ resource, namespace, name: 'few' });
+    await ready('many', 4);
+    await remove('many');
+    await world.recorded(uid, 'Deleted');
+  });
+});
+
+describe('an operator that is killed', () => {
+  it('in the middle of a scale-up and of a roll-out: the pool comes out as asked, with not one Agent too many', async () => {
+    const env = { OPENOS_POD_NAME: 'openos-mortal' };
+    const first = await world.startOperator(env);
+    const uid = await createPool('mortal', { replicas: 20 });
+    const stop = await watchCounts(uid);
+    await eventually('some Agents are made', async () => (await members(uid)).length > 3, deadlineMs);
+    await first.kill();
+    const second = await world.startOperator(env);
+    await ready('mortal', 20);
+    expect(stop().most).toBe(20);
+
+    const stopAgain = await watchCounts(uid);
+    await patch('mortal', { template: { spec: { image: 'registry.test/agent:2' } } });
+    const replaced = async () => (await members(uid)).some(({ spec }) => spec.image !== image);
+    await eventually('the roll-out has begun', replaced, deadlineMs);
+    await second.kill();
+    await world.startOperator(env);
+    const shown = await ready('mortal', 20);
+    expect(shown.updatedReplicas).toBe(20);
+    const { most, leastReady } = stopAgain();
+    expect(most).toBeLessThanOrEqual(25);
+    expect(leastReady).toBeGreaterThanOrEqual(15);
+    expect(await told(uid)).toEqual(['agentpool.created 20', 'agentpool.updated 20']);
+    await remove('mortal');
+    await world.recorded(uid, 'Deleted');
+  });
+
+  it('and a pool that goes meanwhile is told of afterwards; its Agents are gone', async () => {
+    const first = await world.startOperator();
+    const uid = await createPool('unseen', { replicas: 2 });
+    await ready('unseen', 2);
+    await first.kill();
+    await remove('unseen');
+    await eventually('the pool is gone', async () => (await pool('unseen')) === undefined);
+    await world.startOperator();
+    await world.recorded(uid, 'Deleted');
+    expect(await members(uid)).toEqual([]);
+    expect(await told(uid)).toEqual(['agentpool.created 2', 'agentpool.deleted 2']);
+  });
+});
