@@ -8,6 +8,7 @@ import type { Clock } from './kernel/clock.ts';
 import type { Logger } from './kernel/logger.ts';
 import { controllerUid, type ResourceType, type StoredObject } from './kernel/object.ts';
 import { Reflector, type ReflectorOptions } from './kernel/reflector.ts';
+import { poolUidOf } from './resources/agentpool/member.ts';
 import {
   limitRangeResource,
   namespaceResource,
@@ -18,7 +19,6 @@ import {
   roleBindingResource,
   runtimeClassResource,
 } from './resources/builtin.ts';
-import { poolUidOf } from './resources/agentpool/member.ts';
 import { agentPoolResource, agentResource, tenantResource } from './resources/own.ts';
 import type { NodeObject, RuntimeClassObject } from './resources/runtime.ts';
 import { verifiedNamespaces } from './resources/tenancy.ts';
@@ -67,7 +67,16 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
       }),
     }),
   );
-  const all = [agents, agentPools, pods, tenants, namespaces, runtimeClasses, nodes, ...tenantChildren.map((each) => each.cache)] as const;
+  const all = [
+    agents,
+    agentPools,
+    pods,
+    tenants,
+    namespaces,
+    runtimeClasses,
+    nodes,
+    ...tenantChildren.map((each) => each.cache),
+  ] as const;
   return {
     agents,
     agentPools,
