@@ -37,7 +37,7 @@ export type Agents = {
 export type SpecPatch = { readonly [K in keyof AgentSpec]?: AgentSpec[K] | null };
 
 /** Milliseconds; generous, because they cost nothing when all is well. */
-const deadlineMs = 180_000;
+const deadlineMs = 120_000;
 const pollMs = 100;
 
 export const sampleImage = 'openos.dev/sample-agent:dev';

@@ -5,7 +5,7 @@ import { eventually } from '../operator/testkit/eventually.ts';
 import type { StoredAgent } from '../operator/testkit/world.ts';
 import { system } from './installation.ts';
 import { anotherStart, coldStart, gapFree, sequences, types } from './told.ts';
-import { diagnoseFailures, startWorld, type World } from './world.ts';
+import { diagnosed, diagnoseFailures, startWorld, type World } from './world.ts';
 
 /** Tenants of the same names: one stays while OpenOS is away, one goes. */
 const staying = 'e2e-staying';
@@ -16,16 +16,18 @@ let stays: StoredAgent;
 let leaves: StoredAgent;
 
 diagnoseFailures(staying);
-beforeAll(async () => {
-  world = await startWorld();
-  for (const name of [staying, leaving]) {
-    await world.tenant(name);
-    await world.createAgent(name, 'resident');
-  }
-  for (const name of [staying, leaving]) await world.ready(name, 'resident');
-  stays = await world.agent(staying, 'resident');
-  leaves = await world.agent(leaving, 'resident');
-});
+beforeAll(() =>
+  diagnosed(staying, async () => {
+    world = await startWorld();
+    for (const name of [staying, leaving]) {
+      await world.tenant(name);
+      await world.createAgent(name, 'resident');
+    }
+    for (const name of [staying, leaving]) await world.ready(name, 'resident');
+    stays = await world.agent(staying, 'resident');
+    leaves = await world.agent(leaving, 'resident');
+  }),
+);
 afterAll(async () => {
   await world?.removeAgents(staying);
   await world?.stop();

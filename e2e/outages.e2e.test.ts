@@ -6,7 +6,7 @@ import type { StoredAgent } from '../operator/testkit/world.ts';
 import { readyOf } from './agents.ts';
 import { servers } from './installation.ts';
 import { coldStart, gapFree, sequences, types } from './told.ts';
-import { diagnoseFailures, isNodeReachable, startWorld, type World } from './world.ts';
+import { diagnosed, diagnoseFailures, isNodeReachable, startWorld, type World } from './world.ts';
 
 const namespace = 'e2e-outages';
 
@@ -16,13 +16,15 @@ let steady: StoredAgent;
 let seen: Changes<StoredAgent>;
 
 diagnoseFailures(namespace);
-beforeAll(async () => {
-  world = await startWorld();
-  await world.tenant(namespace);
-  await world.createAgent(namespace, 'steady');
-  await world.ready(namespace, 'steady');
-  steady = await world.agent(namespace, 'steady');
-});
+beforeAll(() =>
+  diagnosed(namespace, async () => {
+    world = await startWorld();
+    await world.tenant(namespace);
+    await world.createAgent(namespace, 'steady');
+    await world.ready(namespace, 'steady');
+    steady = await world.agent(namespace, 'steady');
+  }),
+);
 beforeEach(async () => {
   seen = await watchChanges<StoredAgent>(world.client, agentResource, namespace, 'steady');
 });

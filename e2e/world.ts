@@ -35,9 +35,17 @@ export type Parts = Pick<World, 'cluster' | 'client' | 'kubectl'>;
 
 /** Every test of the file that fails prints what the cluster says of the Agents in this namespace and of the operator. */
 export function diagnoseFailures(namespace: string): void {
-  beforeEach(({ onTestFailed }) => {
-    onTestFailed(async () => diagnose(await currentCluster(), namespace));
-  });
+  beforeEach(({ onTestFailed }) => onTestFailed(async () => diagnose(await currentCluster(), namespace)));
+}
+
+/** The same for what a hook does, which Vitest does not count among the tests. */
+export async function diagnosed(namespace: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    await diagnose(await currentCluster(), namespace);
+    throw error;
+  }
 }
 
 /** Whether the cluster is one that hack/cluster made: only there can a test reach the node itself. */

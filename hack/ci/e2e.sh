@@ -37,4 +37,5 @@ if [[ -z ${KUBECONFIG:-} ]]; then
   hack/cluster/up.sh
   hack/load-images.sh
 fi
-vitest run --project e2e --reporter=default --reporter=json --outputFile.json="$1"
+# Where little works every test would wait for its deadline: what fails first is enough to look into.
+vitest run --project e2e --bail 4 --reporter=default --reporter=json --outputFile.json="$1"
