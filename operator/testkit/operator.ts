@@ -6,6 +6,12 @@ import { eventually } from './eventually.ts';
 
 const main = join(import.meta.dirname, '../main.ts');
 
+// Of a test run that ends before its tests do, nothing may go on reconciling.
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 export type OperatorOptions = {
   readonly kubeconfig: string;
   readonly databaseUrl: string;
@@ -100,6 +106,8 @@ function spawnOperator(
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  running.add(child);
+  child.once('exit', () => running.delete(child));
   let output = '';
   const keep = (chunk: Buffer) => {
     output += chunk.toString();
