@@ -6,6 +6,7 @@ import type { KubernetesObject, StoredObject } from './kernel/object.ts';
 import { poolUidOf } from './resources/agentpool/member.ts';
 import { agentPoolResource, agentResource } from './resources/own.ts';
 import { eventually } from './testkit/eventually.ts';
+import type { TestOperator } from './testkit/operator.ts';
 import { type StoredAgent, startWorld, type World } from './testkit/world.ts';
 
 type StoredPool = StoredObject & Pick<AgentPool, 'spec' | 'status'>;
@@ -22,7 +23,6 @@ beforeAll(async () => {
   await world.tenant(namespace);
   await operator.stop();
 });
-afterEach(() => world.killOperators());
 afterAll(() => world?.stop());
 
 async function createPool(name: string, spec: Partial<AgentPoolSpec> = {}): Promise<string> {
@@ -121,8 +121,13 @@ async function watchCounts(uid: string): Promise<() => { readonly most: number; 
 }
 
 describe('an AgentPool', () => {
+  let operator: TestOperator;
+  beforeAll(async () => {
+    operator = await world.startOperator();
+  });
+  afterAll(() => operator.stop());
+
   it('makes its Agents, follows /scale up and down, and takes everything with it when it is deleted', async () => {
-    await world.startOperator();
     const uid = await createPool('herd', { replicas: 3 });
     const shown = await ready('herd', 3);
     expect(shown).toMatchObject({ readyReplicas: 3, availableReplicas: 3, updatedReplicas: 3, terminatingReplicas: 0 });
@@ -154,7 +159,6 @@ describe('an AgentPool', () => {
   });
 
   it('that leaves replicas out keeps what it was scaled to', async () => {
-    await world.startOperator();
     const uid = await createPool('quiet');
     await ready('quiet', 1);
     await patch('quiet', { replicas: 2 });
@@ -167,7 +171,6 @@ describe('an AgentPool', () => {
   });
 
   it('rolls a new template out within its limits', async () => {
-    await world.startOperator();
     const rollingUpdate = { maxSurge: 2, maxUnavailable: 1 };
     const uid = await createPool('rolling', { replicas: 6, updateStrategy: { rollingUpdate } });
     const { updateRevision } = await ready('rolling', 6);
@@ -186,7 +189,6 @@ describe('an AgentPool', () => {
   });
 
   it('that is paused keeps its template, even for new Agents, until it goes on', async () => {
-    await world.startOperator();
     const uid = await createPool('paused', { replicas: 2 });
     const { updateRevision } = await ready('paused', 2);
     await patch('paused', { paused: true, template: { spec: { image: 'registry.test/agent:2' } } });
@@ -207,7 +209,6 @@ describe('an AgentPool', () => {
   });
 
   it('OnDelete replaces only what somebody deletes', async () => {
-    await world.startOperator();
     const uid = await createPool('lazy', { replicas: 2, updateStrategy: { type: 'OnDelete' } });
     await ready('lazy', 2);
     await patch('lazy', { template: { spec: { image: 'registry.test/agent:2' } } });
@@ -224,7 +225,6 @@ describe('an AgentPool', () => {
   });
 
   it('makes no more while no node is found, and goes on with another template', async () => {
-    await world.startOperator();
     const nowhere = { image, nodeSelector: { place: 'nowhere' } };
     const uid = await createPool('stuck', { replicas: 8, template: { spec: nowhere } });
     const shown = await reasonIs('stuck', 'Unschedulable');
@@ -237,7 +237,6 @@ describe('an AgentPool', () => {
   });
 
   it('leaves a stranger under its names alone, and an Agent that was taken from it', async () => {
-    await world.startOperator();
     const uid = await createPool('guest', { replicas: 1 });
     await ready('guest', 1);
     const [lost] = await members(uid);
@@ -254,7 +253,6 @@ describe('an AgentPool', () => {
   });
 
   it('lets its Agents live when it is deleted with --cascade=orphan', async () => {
-    await world.startOperator();
     const uid = await createPool('parent', { replicas: 2 });
     await ready('parent', 2);
     const before = (await members(uid)).map(({ metadata }) => metadata.uid);
@@ -266,7 +264,6 @@ describe('an AgentPool', () => {
   });
 
   it('shows what the API server refuses, and asks again when it is cured', async () => {
-    await world.startOperator();
     const quota = { kind: 'ResourceQuota', apiVersion: 'v1', metadata: { name: 'few', namespace } };
     const resource = { group: '', version: 'v1', kind: 'ResourceQuota', plural: 'resourcequotas', namespaced: true };
     const hard = { spec: { hard: { 'count/agents.openos.dev': '2' } } };
@@ -292,6 +289,8 @@ describe('an AgentPool', () => {
 });
 
 describe('an operator that is killed', () => {
+  afterEach(() => world.killOperators());
+
   it('in the middle of a scale-up and of a roll-out: the pool comes out as asked, with not one Agent too many', async () => {
     const env = { OPENOS_POD_NAME: 'openos-mortal' };
     const first = await world.startOperator(env);
