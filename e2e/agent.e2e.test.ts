@@ -24,7 +24,10 @@ beforeAll(() =>
     await world.kubectl('wait', '--for=condition=Ready', 'tenant/acme', '--timeout=120s');
   }),
 );
-afterAll(() => world?.stop());
+afterAll(async () => {
+  await world?.removeAgents(namespace);
+  await world?.stop();
+});
 
 /** `kubectl wait` as a user would type it, for the whole way from creation to Ready. */
 async function waitForReady(name: string): Promise<StoredAgent> {
@@ -244,12 +247,12 @@ describe('restricted Pod Security', () => {
 
 describe('an Agent that is deleted', () => {
   it('is gone at once, its pod with it, and its end is told', async () => {
-    const { metadata } = await world.agent(namespace, 'hello');
-    expect(metadata.finalizers).toBeUndefined();
-    await world.kubectl('delete', 'agent', 'hello', '-n', namespace);
+    const { metadata } = await world.createAgent(namespace, 'brief');
+    await world.ready(namespace, 'brief');
+    expect((await world.agent(namespace, 'brief')).metadata.finalizers).toBeUndefined();
+    await world.kubectl('delete', 'agent', 'brief', '-n', namespace);
     await eventually('its pod is gone', async () => (await world.podsOf(metadata.uid)).length === 0, 60_000, 100);
     await world.toldUntil(metadata.uid, 'agent.deleted');
     await expectStory(metadata.uid, [...coldStart, 'agent.stopping', 'agent.deleted']);
-    await world.removeAgent(namespace, 'hello-template');
   });
 });

@@ -42,10 +42,18 @@ const pollMs = 100;
 
 export const sampleImage = 'openos.dev/sample-agent:dev';
 
-/** What the tests' Agents are when nothing else is asked for. */
+/**
+ * What the tests' Agents are when nothing else is asked for. The probe is patient: on a machine so busy that
+ * an answer takes a second they would rightly be NotReady for a while, and their stories would not be exact.
+ */
 const sampleSpec: AgentSpec = {
   image: sampleImage,
-  readinessProbe: { httpGet: { path: '/ready', port: 8080 }, periodSeconds: 1 },
+  readinessProbe: {
+    httpGet: { path: '/ready', port: 8080 },
+    periodSeconds: 1,
+    timeoutSeconds: 10,
+    failureThreshold: 10,
+  },
 };
 
 export function agentsOf({ client, kubectl }: Parts): Agents {
