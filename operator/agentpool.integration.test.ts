@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { AgentPool, AgentPoolSpec, AgentPoolStatus } from './api/v1alpha1/agentpool.ts';
 import { labels } from './api/v1alpha1/names.ts';
@@ -236,6 +239,71 @@ describe('an AgentPool', () => {
     await world.recorded(uid, 'Deleted');
   });
 
+  it('is scaled by a HorizontalPodAutoscaler, and a manifest applied again changes nothing', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'openos-pool-'));
+    const file = join(folder, 'pool.yaml');
+    const autoscaler = {
+      apiVersion: 'autoscaling/v2',
+      kind: 'HorizontalPodAutoscaler',
+      metadata: { name: 'auto', namespace },
+      spec: {
+        scaleTargetRef: { apiVersion: 'openos.dev/v1alpha1', kind: 'AgentPool', name: 'auto' },
+        minReplicas: 3,
+        maxReplicas: 5,
+        metrics: [
+          { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 50 } } },
+        ],
+      },
+    };
+    await writeFile(file, JSON.stringify(autoscaler));
+    const uid = await createPool('auto', { replicas: 1 });
+    await ready('auto', 1);
+    await world.cluster.kubectl('apply', '-f', file);
+    await ready('auto', 3);
+    await world.cluster.kubectl('delete', '-f', file);
+
+    const manifest = { apiVersion: 'openos.dev/v1alpha1', kind: 'AgentPool', metadata: { name: 'auto', namespace } };
+    await writeFile(file, JSON.stringify({ ...manifest, spec: { template: { spec: { image } } } }));
+    await world.cluster.kubectl('apply', '-f', file);
+    const { generation } = (await pool('auto'))?.metadata ?? {};
+    await ready('auto', 3);
+    await world.cluster.kubectl('apply', '-f', file);
+    expect((await pool('auto'))?.metadata.generation).toBe(generation);
+    expect((await pool('auto'))?.spec.replicas).toBe(3);
+    await remove('auto');
+    await world.recorded(uid, 'Deleted');
+    await rm(folder, { recursive: true });
+  }, 120_000);
+
+  it('counts an Agent that has gone until its pod has', async () => {
+    const uid = await createPool('slow', { replicas: 1 });
+    await ready('slow', 1);
+    const [agent] = await members(uid);
+    const [pod] = await world.podsOf(agent?.metadata.uid ?? '');
+    const finalizers = (list: readonly string[] | null) => {
+      const body = JSON.stringify({ metadata: { finalizers: list } });
+      return world.cluster.kubectl(
+        'patch',
+        'pod',
+        pod?.metadata.name ?? '',
+        '-n',
+        namespace,
+        '--type=merge',
+        '-p',
+        body,
+      );
+    };
+    await finalizers(['openos.test/hold']);
+    await world.delete({ resource: agentResource, namespace, name: agent?.metadata.name ?? '' });
+    const leaves = ({ replicas, terminatingReplicas }: AgentPoolStatus) => replicas === 0 && terminatingReplicas === 1;
+    await status('slow', 'one on its way out', leaves);
+    expect(await members(uid)).toEqual([]);
+    await finalizers(null);
+    expect(await ready('slow', 1)).toMatchObject({ terminatingReplicas: 0 });
+    await remove('slow');
+    await world.recorded(uid, 'Deleted');
+  });
+
   it('leaves a stranger under its names alone, and an Agent that was taken from it', async () => {
     const uid = await createPool('guest', { replicas: 1 });
     await ready('guest', 1);
@@ -316,7 +384,7 @@ describe('an operator that is killed', () => {
     expect(await told(uid)).toEqual(['agentpool.created 20', 'agentpool.updated 20']);
     await remove('mortal');
     await world.recorded(uid, 'Deleted');
-  });
+  }, 180_000);
 
   it('and a pool that goes meanwhile is told of afterwards; its Agents are gone', async () => {
     const first = await world.startOperator();

@@ -66,6 +66,7 @@ export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () =
     expectations: new Expectations(clock),
     written: new WrittenObjects<CachedAgentPool>(),
     refusals: new Map(),
+    leaving: new Map(),
   };
   const epoch = new LeaderEpoch(database, config.podName);
   const publisher = new Publisher({

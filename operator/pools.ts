@@ -2,13 +2,13 @@ import type { AgentPool } from './api/v1alpha1/agentpool.ts';
 import type { CachedAgentPool, CachedTenant, Caches, WrittenObjects } from './caches.ts';
 import type { Action } from './kernel/action.ts';
 import type { Expectations } from './kernel/expectations.ts';
-import type { ResourceType, StoredObject } from './kernel/object.ts';
+import { controllerUid, type ResourceType, type StoredObject } from './kernel/object.ts';
 import type { Lane, WorkQueue } from './kernel/queue.ts';
 import type { LeaderParts } from './lead.ts';
 import { type LeaderEpoch, poolHistory, recordPool } from './recorder.ts';
 import type { PoolPorts } from './resources/agentpool/controller.ts';
 import type { Refusal } from './resources/agentpool/decide.ts';
-import { poolUidOf } from './resources/agentpool/member.ts';
+import { type MemberObject, poolUidOf } from './resources/agentpool/member.ts';
 import { agentPoolResource, agentResource } from './resources/own.ts';
 import type { TenancyPorts } from './resources/tenancy.ts';
 import { activeTraceparent, formatTraceparent, newTraceContext } from './telemetry/tracing.ts';
@@ -20,6 +20,8 @@ export type PoolWork = {
   readonly expectations: Expectations;
   readonly written: WrittenObjects<CachedAgentPool>;
   readonly refusals: Map<string, Refusal>;
+  /** Agents that are gone while their pods are still stopping, by UID: they take up a place until then. */
+  readonly leaving: Map<string, MemberObject>;
 };
 
 /** What the pool controller shares with the others. */
@@ -41,14 +43,14 @@ const memberChangesMs = 100;
 
 export function poolPortsOf(
   { caches, client, database, metrics }: LeaderParts,
-  { expectations, written, refusals }: PoolWork,
+  { expectations, leaving, written, refusals }: PoolWork,
   { epoch, tenancy, recorded, execute, writeStatus }: PoolServices,
 ): PoolPorts {
   return {
     ...tenancy,
     synced: caches.synced,
     pool: (uid) => written.newest(caches.agentPools.get(uid)),
-    membersOf: (uid) => caches.agents.byIndex('pool', uid),
+    membersOf: (uid) => [...caches.agents.byIndex('pool', uid), ...leavingFrom(uid, caches, leaving)],
     isStanding: async (uid, namespace, name) =>
       (await client.get({ resource: agentPoolResource, namespace, name }))?.metadata.uid === uid,
     isReleased: async ({ metadata: { namespace = '', name, uid } }) => {
@@ -82,6 +84,18 @@ export function poolPortsOf(
   };
 }
 
+/** The Agents of a pool that have gone and whose pods have not, as what they are: on their way out. */
+function leavingFrom(pool: string, { pods }: Caches, leaving: PoolWork['leaving']): readonly MemberObject[] {
+  return [...leaving.values()].flatMap((agent) => {
+    const { metadata } = agent;
+    const stopping = pods.byIndex('controller', metadata.uid)[0];
+    if (stopping === undefined) leaving.delete(metadata.uid);
+    if (stopping === undefined || poolUidOf(agent) !== pool) return [];
+    const deletionTimestamp = stopping.metadata.deletionTimestamp ?? stopping.metadata.creationTimestamp ?? '';
+    return [{ ...agent, metadata: { deletionTimestamp, ...metadata } }];
+  });
+}
+
 function isSeen({ agents }: Caches, uid: string, action: Action): boolean {
   if (action.kind === 'create') {
     const { namespace, name } = action.object.metadata;
@@ -95,7 +109,7 @@ function isSeen({ agents }: Caches, uid: string, action: Action): boolean {
 
 /** Watch → key of a pool: its own changes, those of its Agents, and whose its namespace is. Returns how to stop. */
 export function subscribePools(caches: Caches, work: PoolWork): readonly (() => void)[] {
-  const { queue, expectations, written, refusals } = work;
+  const { queue, expectations, leaving, written, refusals } = work;
   const lane = (initial: boolean): Lane => (initial ? 'background' : 'urgent');
   const stops = [
     caches.agentPools.onChange((type, pool, _previous, initial) => {
@@ -110,10 +124,17 @@ export function subscribePools(caches: Caches, work: PoolWork): readonly (() => 
       const owner = poolUidOf(agent) ?? (previous === undefined ? undefined : poolUidOf(previous));
       if (owner === undefined) return;
       const { name, uid, deletionTimestamp } = agent.metadata;
-      if (type === 'deleted') expectations.observedGone(owner, { name, uid });
-      else expectations.observed(owner, { name, uid, deleting: deletionTimestamp !== undefined });
+      if (type === 'deleted') {
+        leaving.set(uid, agent);
+        expectations.observedGone(owner, { name, uid });
+      } else expectations.observed(owner, { name, uid, deleting: deletionTimestamp !== undefined });
       if (type === 'modified' || !expectations.satisfied(owner)) queue.addAfter(owner, memberChangesMs);
       else queue.add(owner, lane(initial));
+    }),
+    caches.pods.onChange((type, pod) => {
+      const agent = type === 'deleted' ? leaving.get(controllerUid(pod) ?? '') : undefined;
+      const owner = agent === undefined ? undefined : poolUidOf(agent);
+      if (owner !== undefined) queue.addAfter(owner, memberChangesMs);
     }),
     caches.tenants.onChange((type, tenant, previous) => {
       if (type === 'modified' && holdings(previous) === holdings(tenant)) return;

@@ -286,6 +286,15 @@ describe('what is shown:', () => {
     expect(decide(away, t0).status).toBeUndefined();
   });
 
+  test('what alarms by a Warning, once', () => {
+    const over = { pool: aPool({ spec: { scheduling: 'Packed' } }) } as const;
+    const first = decide(looks(over), t0);
+    expect(first.plan).toMatchObject([{ kind: 'event', type: 'Warning', reason: 'FieldNotSupported' }]);
+    const status = first.status as AgentPoolStatus;
+    const again = decide(looks({ pool: aPool({ spec: { scheduling: 'Packed' }, status }) }), t0 + 1_000);
+    expect(again.plan).toEqual([]);
+  });
+
   test('no progress for progressDeadlineSeconds: told at the deadline, by an own look, with a Warning', () => {
     const pool = aPool({ spec: { progressDeadlineSeconds: 30 } });
     const members = [aMember('a'), aMember('b')];
@@ -302,6 +311,8 @@ describe('what is shown:', () => {
 
   test('a pool without a tenant is Stalled after a minute', () => {
     const early = decide(looks({ tenancy: { kind: 'none' } }), t0).status as AgentPoolStatus;
+    const meanwhile = decide(looks({ tenancy: { kind: 'none' }, pool: aPool({ status: early }) }), t0 + 50_000);
+    expect(meanwhile.outcome).toEqual({ kind: 'requeue', afterMs: 10_000 });
     const late = decide(looks({ tenancy: { kind: 'none' }, pool: aPool({ status: early }) }), t0 + 60_000);
     expect(isStalled(late.status)?.reason).toBe('TenantNotFound');
   });

@@ -59,7 +59,9 @@ export function decide(observed: PoolObserved, now: number): PoolDecision {
   const detail = history.last?.detail;
   if (blocker !== undefined) {
     const judgement = judge(observed, pool, { blocker, goal: goalOf(pool, detail, observed.members) }, now);
-    return { transitions: [], plan: [], ...shown(observed, pool, judgement, now), outcome: requeue(blockerRecheckMs) };
+    const { status, events = [] } = shown(observed, pool, judgement, now);
+    const outcome = soonest(requeue(blockerRecheckMs), upcoming(judgement.deadline, 0, now));
+    return { transitions: [], plan: events, ...(status === undefined ? {} : { status }), outcome };
   }
   const transitions = poolTransitions(observed, pool, now);
   if (transitions.length > 0 || detail === undefined) return { transitions, plan: [], outcome: requeue(0) };

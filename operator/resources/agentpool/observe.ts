@@ -12,7 +12,7 @@ export type PoolSources = TenancyPorts & {
   /** False while a cache is behind: what is not in it may only be unknown. */
   readonly synced: () => boolean;
   readonly pool: (uid: string) => StoredObject | undefined;
-  /** Every cached Agent whose controller is this UID. */
+  /** Every Agent whose controller is this UID: those that stand, and those that have gone while their pods still stop. */
   readonly membersOf: (uid: string) => readonly MemberObject[];
   /** Asks the API server itself whether the pool with this UID stands under this name. */
   readonly isStanding: (uid: string, namespace: string, name: string) => Promise<boolean>;
