@@ -85,6 +85,8 @@ describe('an Agent whose RuntimeClass is missing', () => {
 
   it('is never run on another one, and becomes Ready on its own as soon as that is there', async () => {
     await world.kubectl('delete', 'runtimeclass', runtimeClassName, '--ignore-not-found');
+    const runtimeClasses = { default: 'gvisor', allowed: ['gvisor', runtimeClassName] };
+    await world.kubectl('patch', 'tenant', 'acme', '--type=merge', '-p', JSON.stringify({ spec: { runtimeClasses } }));
     const { metadata } = await world.createAgent(namespace, 'particular', { runtimeClassName });
     const status = await world.status(
       namespace,

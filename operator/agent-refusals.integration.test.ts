@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AgentStatus } from './api/v1alpha1/agent.ts';
-import { findCondition } from './kernel/conditions.ts';
+import { findCondition, isTrue } from './kernel/conditions.ts';
 import type { KubernetesObject, ObjectRef, ResourceType } from './kernel/object.ts';
 import { podName } from './resources/agent/pod.ts';
 import { namespaceResource, podResource, runtimeClassResource } from './resources/builtin.ts';
@@ -18,7 +18,11 @@ let operator: TestOperator;
 beforeAll(async () => {
   world = await startWorld();
   operator = await world.startOperator();
-  await world.tenant('refuse');
+  await world.createTenant('refuse', {
+    namespaces: [{ name: 'refuse' }],
+    runtimeClasses: { default: 'gvisor', allowed: ['gvisor', 'kata'] },
+  });
+  await world.tenantStatus('refuse', 'Ready', ({ conditions = [] }) => isTrue(conditions, 'Ready'));
 });
 afterAll(() => world?.stop());
 

@@ -356,7 +356,7 @@ function queueNamespace(caches: Caches, agents: WorkQueue, namespace: string): v
 /** What of a Tenant matters to its agents: totals in its status do not. */
 function concerning(tenant: CachedTenant | undefined): string {
   const { spec, status, metadata } = tenant ?? {};
-  return JSON.stringify([spec?.runtimeClasses, status?.namespaces, metadata?.deletionTimestamp]);
+  return JSON.stringify([spec, status?.namespaces, metadata?.deletionTimestamp]);
 }
 
 function isToldReady(agent: CachedAgent): boolean {

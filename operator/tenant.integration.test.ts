@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { findHelm, render } from '../hack/chart/helm.ts';
 import type { TenantSpec, TenantStatus } from './api/v1alpha1/tenant.ts';
 import { findCondition, isTrue } from './kernel/conditions.ts';
 import type { ObjectRef, StoredObject } from './kernel/object.ts';
@@ -35,7 +36,7 @@ const ready = ({ conditions = [], observedGeneration }: TenantStatus, generation
 
 beforeAll(async () => {
   world = await startWorld();
-  await installRights(world.cluster);
+  await installRights(world.cluster, await render(await findHelm()));
   const kubeconfig = await kubeconfigOf(world.cluster, releaseNamespace, 'openos-controller');
   await world.startOperator({ KUBECONFIG: kubeconfig, OPENOS_NAMESPACE: releaseNamespace });
   await world.createTenant('acme', spec);
@@ -193,6 +194,61 @@ describe('what stands in the way', () => {
     await standing({ resource: networkPolicyResource, namespace: 'typo', name: 'openos-default-deny' });
     await kubectl('patch', 'tenant', 'typo', '--type=merge', '-p', '{"spec":{"network":null}}');
     await world.tenantStatus('typo', 'Ready', (shown) => ready(shown, 2));
+  });
+});
+
+describe('what a Tenant says about the pods of its agents', () => {
+  const image = 'registry.test/agent:1';
+  const patch = (spec: object) => kubectl('patch', 'tenant', 'rules', '--type=merge', '-p', JSON.stringify({ spec }));
+  const reasonOf = (name: string, reason: string) =>
+    world.status('rules', name, reason, (status) => status.reason === reason);
+
+  beforeAll(async () => {
+    await world.createTenant('rules', {
+      namespaces: [{ name: 'rules' }],
+      nodeSelector: { type: 'kwok' },
+      tolerations: [{ key: 'agents-only', operator: 'Exists' }],
+      allowedRegistries: ['registry.test'],
+      priorityClasses: { allowed: [] },
+    });
+    await world.tenantStatus('rules', 'Ready', ready);
+  });
+
+  it('decides where they run', async () => {
+    const { metadata } = await world.createAgent('rules', 'placed', {
+      image,
+      nodeSelector: { 'kubernetes.io/os': 'linux' },
+    });
+    await eventually('the pod is there', async () => (await world.podsOf(metadata.uid)).length === 1);
+    const [pod] = (await world.podsOf(metadata.uid)) as readonly (StoredObject & Record<string, unknown>)[];
+    expect(pod?.spec).toMatchObject({ nodeSelector: { type: 'kwok', 'kubernetes.io/os': 'linux' } });
+    const { tolerations } = (pod?.spec ?? {}) as { readonly tolerations?: readonly object[] };
+    expect(tolerations).toContainEqual({ key: 'agents-only', operator: 'Exists' });
+  });
+
+  it('keeps an Agent that asks for more from starting, and says why, until it is allowed', async () => {
+    await world.createAgent('rules', 'foreign', { image: 'elsewhere.test/agent:1' });
+    await world.createAgent('rules', 'classy', { image, runtimeClassName: 'kata' });
+    for (const name of ['foreign', 'classy']) {
+      const { phase, message } = await reasonOf(name, 'NotAllowed');
+      expect([name, phase]).toEqual([name, 'Pending']);
+      expect(message).toContain(name === 'foreign' ? 'elsewhere.test' : 'kata');
+    }
+    await patch({ allowedRegistries: null });
+    await world.ready('rules', 'foreign');
+  });
+
+  it('holds what would start, leaves alone what runs, and lets go on', async () => {
+    await patch({ suspend: 'Hold', suspendReason: 'an audit' });
+    const status = await world.tenantStatus('rules', 'Suspended', ({ phase }) => phase === 'Suspended');
+    expect(findCondition(status.conditions ?? [], 'Suspended')).toMatchObject({ status: 'True', message: 'an audit' });
+    expect(isTrue(status.conditions ?? [], 'Ready')).toBe(true);
+    await world.createAgent('rules', 'late', { image });
+    const held = await reasonOf('late', 'TenantSuspended');
+    expect([held.phase, held.message?.includes('an audit')]).toEqual(['Pending', true]);
+    expect((await world.ready('rules', 'foreign')).reason).toBe('AgentReady');
+    await patch({ suspend: null, suspendReason: null });
+    await world.ready('rules', 'late');
   });
 });
 

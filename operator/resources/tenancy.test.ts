@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Tenant, TenantStatus } from '../api/v1alpha1/tenant.ts';
 import { aNamespace, aTenant, at, type TenantOverrides, t0 } from '../testkit/builders.ts';
-import { tenancyOf, verifiedNamespaces } from './tenancy.ts';
+import { allowedRuntimeClasses, isFromRegistry, tenancyOf, verifiedNamespaces } from './tenancy.ts';
 
 const holding = (
   entry: Partial<NonNullable<TenantStatus['namespaces']>[number]> = {},
@@ -16,12 +16,17 @@ const tenancy = (tenants: readonly Tenant[], namespace = aNamespace()) =>
   tenancyOf('research', { tenantsOfNamespace: () => tenants, namespace: () => namespace });
 
 test('a namespace belongs to the Tenant whose verified status lists it', () => {
-  expect(tenancy([holding()])).toEqual({ kind: 'member', tenant: 'acme' });
+  expect(tenancy([holding()])).toMatchObject({ kind: 'member', tenant: 'acme' });
 });
 
 test("the Tenant's default runtime class comes along", () => {
   const spec = { runtimeClasses: { default: 'kata' } };
-  expect(tenancy([holding({}, { spec })])).toEqual({ kind: 'member', tenant: 'acme', defaultRuntimeClass: 'kata' });
+  expect(tenancy([holding({}, { spec })])).toEqual({
+    kind: 'member',
+    tenant: 'acme',
+    defaultRuntimeClass: 'kata',
+    rules: spec,
+  });
 });
 
 describe('a namespace belongs to nobody', () => {
@@ -55,4 +60,31 @@ test('of two Tenants that list it the one that really holds it counts', () => {
 test('a Tenant is found by every namespace its status lists', () => {
   expect(verifiedNamespaces(holding())).toEqual(['research']);
   expect(verifiedNamespaces(aTenant())).toEqual([]);
+});
+
+describe('an image is from a registry', () => {
+  test.each<[string, string, boolean]>([
+    ['ghcr.io/acme/a:1', 'ghcr.io', true],
+    ['ghcr.io/acme/a:1', 'ghcr.io/acme', true],
+    ['ghcr.io/acme:1', 'ghcr.io/acme', true],
+    ['ghcr.io/acme@sha256:00', 'ghcr.io/acme', true],
+    ['ghcr.io/acme-evil/a', 'ghcr.io/acme', false],
+    ['ghcr.io:5000/a', 'ghcr.io', false],
+    ['ghcr.io.evil.test/a', 'ghcr.io', false],
+    ['a', 'ghcr.io', false],
+  ])('%s from %s: %s', (image, registry, expected) => {
+    expect(isFromRegistry(image, [registry])).toBe(expected);
+  });
+
+  test('but from none when there is none', () => {
+    expect(isFromRegistry('ghcr.io/a', [])).toBe(false);
+  });
+});
+
+test.each<[string, Tenant['spec'], readonly string[]]>([
+  ['those it lists', { runtimeClasses: { default: 'kata', allowed: ['kata', 'gvisor'] } }, ['kata', 'gvisor']],
+  ['its default', { runtimeClasses: { default: 'kata' } }, ['kata']],
+  ["the operator's", {}, ['gvisor']],
+])('a Tenant allows the runtime classes: %s', (_name, spec, expected) => {
+  expect(allowedRuntimeClasses(spec, 'gvisor')).toEqual(expected);
 });

@@ -3,9 +3,26 @@ import type { StoredObject } from '../kernel/object.ts';
 
 /** Who a namespace belongs to: by the verified status of a Tenant, checked against the UID the namespace has now. */
 export type Tenancy =
-  | { readonly kind: 'member'; readonly tenant: string; readonly defaultRuntimeClass?: string }
+  | {
+      readonly kind: 'member';
+      readonly tenant: string;
+      readonly defaultRuntimeClass?: string;
+      /** What the Tenant says about pods in its namespaces. */
+      readonly rules?: TenantRules;
+    }
   /** No Tenant has it, or the one that had it is being deleted. */
   | { readonly kind: 'none' };
+
+export type TenantRules = Pick<
+  Tenant['spec'],
+  | 'runtimeClasses'
+  | 'priorityClasses'
+  | 'allowedRegistries'
+  | 'nodeSelector'
+  | 'tolerations'
+  | 'suspend'
+  | 'suspendReason'
+>;
 
 export type TenancyPorts = {
   /** Tenants whose status lists the namespace; normally none or one. */
@@ -24,6 +41,7 @@ export function tenancyOf(namespace: string, { tenantsOfNamespace, namespace: fi
     kind: 'member',
     tenant: tenant.metadata.name,
     ...(defaultRuntimeClass === undefined ? {} : { defaultRuntimeClass }),
+    rules: tenant.spec,
   };
 }
 
@@ -34,8 +52,24 @@ function holds(tenant: Tenant, namespace: StoredObject): boolean {
 }
 
 /** The RuntimeClasses pods of a tenant may use: those it lists, else its default, else the operator's. */
-export function allowedRuntimeClasses({ runtimeClasses }: Tenant['spec'], operatorDefault: string): readonly string[] {
+export function allowedRuntimeClasses(
+  { runtimeClasses }: Pick<TenantRules, 'runtimeClasses'>,
+  operatorDefault: string,
+): readonly string[] {
   return runtimeClasses?.allowed ?? [runtimeClasses?.default ?? operatorDefault];
+}
+
+/**
+ * Whether an image comes from one of these registries, each a host with or without a path; the admission policy of
+ * the chart judges in the same way. A colon after a host alone would be a port: another registry.
+ */
+export function isFromRegistry(image: string, registries: readonly string[]): boolean {
+  return registries.some(
+    (registry) =>
+      image.startsWith(`${registry}/`) ||
+      (registry.includes('/') &&
+        (image === registry || image.startsWith(`${registry}:`) || image.startsWith(`${registry}@`))),
+  );
 }
 
 /** Index function: the namespaces a Tenant's verified status lists. */

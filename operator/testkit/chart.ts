@@ -2,7 +2,6 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
-import { findHelm, render } from '../../hack/chart/helm.ts';
 import type { LightCluster } from './cluster.ts';
 
 /** The namespace the chart is rendered for. */
@@ -10,9 +9,12 @@ export const releaseNamespace = 'openos-system';
 
 const isRight = /^(?:ServiceAccount|Lease|(?:Cluster)?Role(?:Binding)?|ValidatingAdmissionPolicy(?:Binding)?)$/;
 
-/** Who may do what, and what is refused to all: the rights and the admission policies of the chart, as it ships them. */
-export async function installRights(cluster: LightCluster): Promise<void> {
-  const objects = (await render(await findHelm())).filter(({ kind }) => isRight.test(kind));
+/** Who may do what, and what is refused to all: the rights and the admission policies of the rendered chart. */
+export async function installRights(
+  cluster: LightCluster,
+  rendered: readonly { readonly kind: string }[],
+): Promise<void> {
+  const objects = rendered.filter(({ kind }) => isRight.test(kind));
   const home = await mkdtemp(join(tmpdir(), 'openos-chart-'));
   try {
     const file = join(home, 'rights.yaml');

@@ -77,6 +77,8 @@ export const AgentReason = {
   TenantNotFound: 'TenantNotFound',
   /** The Tenant is on hold: see its spec.suspendReason. */
   TenantSuspended: 'TenantSuspended',
+  /** The Tenant does not allow a runtime class, priority class or registry the Agent names: name another, or ask for it. */
+  NotAllowed: 'NotAllowed',
   /** The node is gone or does not answer: the pod is replaced once that is certain. */
   NodeLost: 'NodeLost',
   /** The program ended with code 0. Nothing to do. */

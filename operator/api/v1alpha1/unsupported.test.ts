@@ -78,13 +78,9 @@ describe('fields of a Tenant this version does not act on', () => {
       { namespaces: [{ name: 'a' }, { name: 'b' }], quota: {} },
       ['quota over several namespaces'],
     ],
-    ['holding is not', { suspend: 'Hold' }, ['suspend']],
-    ['an empty list that would forbid everything is not', { allowedRegistries: [] }, ['allowedRegistries']],
-    [
-      'priorities and places are not',
-      { priorityClasses: { allowed: [] }, nodeSelector: {}, tolerations: [] },
-      ['priorityClasses', 'nodeSelector', 'tolerations'],
-    ],
+    ['holding is supported, draining is not', { suspend: 'HoldAndDrain' }, ['suspend']],
+    ['lists of what is allowed are supported', { allowedRegistries: [], priorityClasses: { allowed: [] } }, []],
+    ['holding and places are supported', { suspend: 'Hold', nodeSelector: {}, tolerations: [] }, []],
   ];
   it.each(cases)('%s', (_title, spec, expected) => {
     expect(unsupportedTenantFields(spec)).toEqual(expected);

@@ -22,11 +22,7 @@ const agentPoolFields: NotYet<AgentPoolSpec> = {
 const tenantFields: NotYet<TenantSpec> = {
   // A ResourceQuota bounds one namespace; the sum over several needs the ledger.
   'quota over several namespaces': (spec) => spec.quota !== undefined && (spec.namespaces?.length ?? 0) > 1,
-  priorityClasses: (spec) => spec.priorityClasses !== undefined,
-  allowedRegistries: (spec) => spec.allowedRegistries !== undefined,
-  nodeSelector: (spec) => spec.nodeSelector !== undefined,
-  tolerations: (spec) => spec.tolerations !== undefined,
-  suspend: (spec) => spec.suspend !== undefined && spec.suspend !== 'None',
+  suspend: (spec) => spec.suspend === 'HoldAndDrain',
 };
 
 /** Paths inside `spec`, dotted, that the user has set and this version does not act on: Ready=False, FieldNotSupported. */

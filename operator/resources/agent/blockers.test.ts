@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { AgentSpec } from '../../api/v1alpha1/agent.ts';
 import { anAgent, anObservedAgent } from '../../testkit/builders.ts';
+import type { TenantRules } from '../tenancy.ts';
 import { blockerOf } from './blockers.ts';
 
 const image = 'registry.test/scout:1';
@@ -54,6 +55,53 @@ describe('an agent is kept from starting by', () => {
     expect(blocker?.message).toContain(`spec.${field}`);
   });
 });
+
+describe('a Tenant keeps its agents from starting', () => {
+  const under = (rules: TenantRules, spec: AgentSpec = { image }) =>
+    blockerOf(anObservedAgent({ agent: anAgent({ spec }), tenancy: { kind: 'member', tenant: 'acme', rules } }));
+
+  test('on hold: nobody is stalled by that, and its reason is told', () => {
+    const blocker = under({ suspend: 'Hold', suspendReason: 'unpaid' });
+    expect(blocker).toMatchObject({ reason: 'TenantSuspended', onlyByUser: false });
+    expect(blocker).not.toHaveProperty('condition');
+    expect(blocker?.message).toContain('unpaid');
+    expect(under({ suspend: 'None' })).toBeUndefined();
+  });
+
+  test('of a runtime class it does not allow', () => {
+    const runtimeClass = { name: 'runc', exists: true, allowedInstead: ['gvisor'] };
+    expect(blockerOf(anObservedAgent({ runtimeClass }))).toMatchObject({
+      reason: 'NotAllowed',
+      condition: 'IsolationReady',
+      onlyByUser: false,
+    });
+  });
+
+  test.each<[string, AgentSpec, boolean]>([
+    ['none', { image }, false],
+    ['an allowed one', { image, priorityClassName: 'low' }, false],
+    ['another', { image, priorityClassName: 'high' }, true],
+    ['another in a template', { template: { spec: { priorityClassName: 'high', containers: [] } } }, true],
+  ])('of a priority it does not allow: one that names %s', (_name, spec, expected) => {
+    const blocker = under({ priorityClasses: { allowed: ['low'] } }, spec);
+    expect(blocker?.reason).toBe(expected ? 'NotAllowed' : undefined);
+  });
+
+  test.each<[string, AgentSpec, boolean]>([
+    ['the short form', { image: 'ghcr.io/acme/a' }, false],
+    ['the short form from elsewhere', { image: 'evil.test/a' }, true],
+    ['an init container', podOf({ initContainers: [{ name: 'i', image: 'evil.test/a' }] }), true],
+    ['a volume', podOf({ volumes: [{ name: 'v', image: { reference: 'evil.test/a' } }] }), true],
+    ['a template', podOf({}), false],
+  ])('of an image from a registry it does not allow: %s', (_name, spec, expected) => {
+    const blocker = under({ allowedRegistries: ['ghcr.io/acme'] }, spec);
+    expect(blocker?.reason).toBe(expected ? 'NotAllowed' : undefined);
+  });
+});
+
+function podOf(more: object): AgentSpec {
+  return { template: { spec: { containers: [{ name: 'a', image: 'ghcr.io/acme/a' }], ...more } } };
+}
 
 test('values that ask for nothing new are no unsupported fields', () => {
   const agent = anAgent({

@@ -1,5 +1,7 @@
+import type { Agent } from '../../api/v1alpha1/agent.ts';
 import type { AgentReason, ConditionType } from '../../api/v1alpha1/reasons.ts';
 import { unsupportedAgentFields } from '../../api/v1alpha1/unsupported.ts';
+import { isFromRegistry, type TenantRules } from '../tenancy.ts';
 import type { AgentObserved } from './facts.ts';
 
 /** Something outside the machine that keeps an agent from (re)starting. Running pods are left alone. */
@@ -17,6 +19,10 @@ const checks: readonly ((observed: AgentObserved) => Blocker | undefined)[] = [
   invalidSpec,
   notSupported,
   noTenant,
+  onHold,
+  runtimeClassNotAllowed,
+  priorityNotAllowed,
+  registryNotAllowed,
   noRuntimeClass,
   noRuntimeHandler,
 ];
@@ -46,6 +52,49 @@ function noTenant({ tenancy, namespace }: AgentObserved): Blocker | undefined {
   if (tenancy.kind === 'member') return undefined;
   const message = `No Tenant has the namespace ${namespace}. Ask your platform team to add it to a Tenant's spec.namespaces.`;
   return { reason: 'TenantNotFound', message, condition: 'TenantReady', onlyByUser: false };
+}
+
+/** Without a condition: a wish of somebody's is nothing to be stalled by. */
+function onHold({ tenancy }: AgentObserved): Blocker | undefined {
+  const { suspend = 'None', suspendReason } = rulesOf(tenancy);
+  if (suspend === 'None') return undefined;
+  const message = `The Tenant is on hold and starts no pods${suspendReason === undefined ? '' : `: ${suspendReason}`}.`;
+  return { reason: 'TenantSuspended', message, onlyByUser: false };
+}
+
+function runtimeClassNotAllowed({ runtimeClass: { name, allowedInstead } }: AgentObserved): Blocker | undefined {
+  return allowedInstead === undefined ? undefined : notAllowed('runtime class', name, allowedInstead, 'IsolationReady');
+}
+
+function priorityNotAllowed({ agent, tenancy }: AgentObserved): Blocker | undefined {
+  const allowed = rulesOf(tenancy).priorityClasses?.allowed;
+  const name = agent?.spec?.priorityClassName ?? agent?.spec?.template?.spec?.priorityClassName;
+  if (allowed === undefined || name === undefined || name === '' || allowed.includes(name)) return undefined;
+  return notAllowed('priority class', name, allowed, 'TenantReady');
+}
+
+function registryNotAllowed({ agent, tenancy }: AgentObserved): Blocker | undefined {
+  const allowed = rulesOf(tenancy).allowedRegistries;
+  if (allowed === undefined || agent === undefined) return undefined;
+  const image = imagesOf(agent.spec).find((each) => !isFromRegistry(each, allowed));
+  return image === undefined ? undefined : notAllowed('image', image, allowed, 'TenantReady');
+}
+
+function imagesOf({ image, volumes, template }: Agent['spec']): readonly string[] {
+  const pod = template?.spec;
+  const containers = [...(pod?.containers ?? []), ...(pod?.initContainers ?? [])];
+  const mounted = [...(volumes ?? []), ...(pod?.volumes ?? [])].map((volume) => volume.image?.reference);
+  return [image, ...containers.map((container) => container.image), ...mounted].filter((each) => each !== undefined);
+}
+
+function rulesOf(tenancy: AgentObserved['tenancy']): TenantRules {
+  return tenancy.kind === 'member' ? (tenancy.rules ?? {}) : {};
+}
+
+function notAllowed(what: string, name: string, allowed: readonly string[], condition: ConditionType): Blocker {
+  const instead = allowed.length === 0 ? 'none at all' : allowed.join(', ');
+  const message = `The Tenant does not allow the ${what} "${name}", but ${instead}. Use what is allowed, or ask for more.`;
+  return { reason: 'NotAllowed', message, condition, onlyByUser: false };
 }
 
 function noRuntimeClass({ runtimeClass }: AgentObserved): Blocker | undefined {

@@ -110,6 +110,7 @@ function createPod(observed: AgentObserved, attempt: Attempt): readonly Action[]
   const pod = agentPod({
     agent,
     tenant: tenancy.tenant,
+    ...(tenancy.rules === undefined ? {} : { placement: tenancy.rules }),
     runtimeClassName: runtimeClass.name,
     startSeq: attempt.start.seq,
     traceparent,

@@ -18,7 +18,12 @@ export type AgentObserved = {
   readonly invalid?: string;
   readonly tenancy: Tenancy;
   /** `missingHandler`: no node offers this handler of it. */
-  readonly runtimeClass: { readonly name: string; readonly exists: boolean; readonly missingHandler?: string };
+  readonly runtimeClass: {
+    readonly name: string;
+    readonly exists: boolean;
+    readonly missingHandler?: string /** What the Tenant allows instead, when it does not allow this one. */;
+    readonly allowedInstead?: readonly string[];
+  };
   /** Every pod whose controller is this Agent's UID. */
   readonly pods: readonly V1Pod[];
   /** A create was sent and its pod has not been seen yet. */

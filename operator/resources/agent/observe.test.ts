@@ -127,6 +127,15 @@ describe('the runtime class', () => {
     expect(await name({})).toBe('gvisor');
   });
 
+  test('comes with those the Tenant allows, when it is none of them', async () => {
+    const own = raw({ spec: { image: 'x', runtimeClassName: 'own' } });
+    const allowed = async (overrides: Partial<AgentSources>) => (await look(overrides)).runtimeClass.allowedInstead;
+    expect(await allowed({ agent: own })).toEqual(['gvisor']);
+    expect(await allowed({ agent: own, tenantsOfNamespace: () => [tenant] })).toEqual(['kata']);
+    expect(await allowed({ tenantsOfNamespace: () => [tenant] })).toBeUndefined();
+    expect(await allowed({ agent: own, tenantsOfNamespace: () => [] })).toBeUndefined();
+  });
+
   test('is looked up by that name', async () => {
     expect((await look({ runtimeClassExists: (name) => name !== 'gvisor' })).runtimeClass).toEqual({
       name: 'gvisor',

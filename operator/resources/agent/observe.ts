@@ -3,7 +3,7 @@ import { type Agent, parseAgent } from '../../api/v1alpha1/agent.ts';
 import type { StoredObject } from '../../kernel/object.ts';
 import { requeue, settled } from '../../kernel/outcome.ts';
 import { type Observation, observed } from '../../kernel/reconcile.ts';
-import { type TenancyPorts, tenancyOf } from '../tenancy.ts';
+import { allowedRuntimeClasses, type TenancyPorts, tenancyOf } from '../tenancy.ts';
 import type { AgentObserved } from './facts.ts';
 import { type AgentHistory, lastRow } from './history.ts';
 
@@ -54,6 +54,8 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
     agent?.spec?.runtimeClassName ??
     (tenancy.kind === 'member' ? tenancy.defaultRuntimeClass : undefined) ??
     sources.defaultRuntimeClass;
+  const rules = tenancy.kind === 'member' ? (tenancy.rules ?? {}) : {};
+  const allowed = allowedRuntimeClasses(rules, sources.defaultRuntimeClass);
   const missingHandler = sources.missingHandler(runtimeClass);
   return observed({
     uid,
@@ -65,6 +67,7 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
     runtimeClass: {
       name: runtimeClass,
       exists: sources.runtimeClassExists(runtimeClass),
+      ...(tenancy.kind === 'none' || allowed.includes(runtimeClass) ? {} : { allowedInstead: allowed }),
       ...(missingHandler === undefined ? {} : { missingHandler }),
     },
     pods,

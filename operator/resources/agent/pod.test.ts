@@ -4,6 +4,7 @@ import type { Agent, AgentSpec } from '../../api/v1alpha1/agent.ts';
 import { shortFormContainerFields, shortFormPodFields } from '../../api/v1alpha1/agent-rules.ts';
 import { maxNameLength } from '../../api/v1alpha1/names.ts';
 import { anAgent, traceparent } from '../../testkit/builders.ts';
+import type { TenantRules } from '../tenancy.ts';
 import { agentPod, podName, specHash } from './pod.ts';
 
 const image = 'registry.test/scout:1';
@@ -292,3 +293,29 @@ function reversed<T>(value: T): T {
       .map(([key, part]) => [key, reversed(part)]),
   ) as T;
 }
+
+describe('where the Tenant wants its pods', () => {
+  const placedIn = (spec: AgentSpec, placement: TenantRules) =>
+    agentPod({
+      agent: anAgent({ spec }),
+      tenant: 'acme',
+      runtimeClassName: 'gvisor',
+      placement,
+      startSeq: 1,
+      traceparent,
+    }).spec;
+  const dedicated = { key: 'dedicated', operator: 'Exists' } as const;
+
+  test('is added to where the Agent wants its own; of one label the Tenant decides', () => {
+    const spec = { image, nodeSelector: { pool: 'mine', disk: 'ssd' }, tolerations: [{ key: 'own' }] };
+    expect(placedIn(spec, { nodeSelector: { pool: 'agents' }, tolerations: [dedicated] })).toMatchObject({
+      nodeSelector: { pool: 'agents', disk: 'ssd' },
+      tolerations: [{ key: 'own' }, dedicated],
+    });
+  });
+
+  test('is left open when it says nothing', () => {
+    expect(placedIn({ image }, {})).not.toHaveProperty('nodeSelector');
+    expect(placedIn({ image }, {})).not.toHaveProperty('tolerations');
+  });
+});

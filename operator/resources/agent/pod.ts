@@ -5,6 +5,7 @@ import { shortFormContainerFields, shortFormPodFields } from '../../api/v1alpha1
 import type { Plain } from '../../api/v1alpha1/common.ts';
 import { agentContainerName, annotations, labels, reservedPrefix } from '../../api/v1alpha1/names.ts';
 import type { KubernetesObject } from '../../kernel/object.ts';
+import type { TenantRules } from '../tenancy.ts';
 
 type PodSpec = Plain<V1PodSpec>;
 type Container = Plain<V1Container>;
@@ -54,12 +55,14 @@ export type PodInputs = {
   readonly agent: Agent;
   readonly tenant: string;
   readonly runtimeClassName: string;
+  /** Where the Tenant wants its pods. */
+  readonly placement?: Pick<TenantRules, 'nodeSelector' | 'tolerations'>;
   readonly startSeq: number;
   readonly traceparent: string;
 };
 
 /** The pod of one attempt: what the user asked for, restricted wherever the user was silent. */
-export function agentPod({ agent, tenant, runtimeClassName, startSeq, traceparent }: PodInputs): AgentPod {
+export function agentPod({ agent, tenant, runtimeClassName, placement, startSeq, traceparent }: PodInputs): AgentPod {
   const { metadata, spec } = agent;
   const template = spec.template;
   return {
@@ -88,10 +91,19 @@ export function agentPod({ agent, tenant, runtimeClassName, startSeq, traceparen
       ],
     },
     spec: {
-      ...hardened(template?.spec === undefined ? shortForm(spec) : template.spec, traceparent),
+      ...placed(hardened(template?.spec === undefined ? shortForm(spec) : template.spec, traceparent), placement),
       runtimeClassName,
       restartPolicy: spec.restartPolicy ?? 'Always',
     },
+  };
+}
+
+/** The Agent narrows down where it runs, within what its Tenant says: of one label, the Tenant's value counts. */
+function placed(spec: PodSpec, { nodeSelector, tolerations }: NonNullable<PodInputs['placement']> = {}): PodSpec {
+  return {
+    ...spec,
+    ...(nodeSelector === undefined ? {} : { nodeSelector: { ...spec.nodeSelector, ...nodeSelector } }),
+    ...(tolerations === undefined ? {} : { tolerations: [...(spec.tolerations ?? []), ...tolerations] }),
   };
 }
 

@@ -69,6 +69,23 @@ describe('the conditions of a Tenant', () => {
   });
 });
 
+describe('a Tenant on hold', () => {
+  const held = aTenant({ spec: { suspend: 'Hold', suspendReason: 'unpaid' } });
+
+  test('is Suspended and Ready: that is what was asked for', () => {
+    const status = statusOf(held);
+    expect(status.phase).toBe('Suspended');
+    expect(status.conditions).toContainEqual(
+      expect.objectContaining({ type: 'Suspended', status: 'True', reason: 'Suspended', message: 'unpaid' }),
+    );
+    expect(status.conditions?.[0]).toMatchObject({ type: 'Ready', status: 'True' });
+  });
+
+  test('is Active again afterwards', () => {
+    expect(statusOf({ ...aTenant(), status: statusOf(held) }).phase).toBe('Active');
+  });
+});
+
 describe('NetworkIsolated', () => {
   const isolated = (tenant: Tenant, setups = ours) =>
     statusOf(tenant, undefined, t0, setups).conditions?.find(({ type }) => type === 'NetworkIsolated');
