@@ -39,6 +39,10 @@ type Container = {
   readonly securityContext: { readonly readOnlyRootFilesystem?: boolean };
   readonly env?: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: unknown }[];
 };
+type PolicySpec = {
+  readonly failurePolicy: string;
+  readonly validations: readonly { readonly reason: string; readonly message: string }[];
+};
 type Rule = {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
@@ -57,7 +61,8 @@ const containersOf = (object: Rendered): readonly Container[] => {
 const named = (objects: readonly Rendered[], kind: string, name: string): Rendered | undefined =>
   objects.find((object) => object.kind === kind && object.metadata.name === name);
 
-const isTenantRole = (object: Rendered): boolean => object.metadata.name.startsWith('openos-tenant-');
+const isTenantRole = ({ kind, metadata }: Rendered): boolean =>
+  kind === 'ClusterRole' && metadata.name.startsWith('openos-tenant-');
 
 describe.each(Object.entries(valuesSets))('the chart with values: %s', (_name, values) => {
   let objects: readonly Rendered[];
@@ -156,7 +161,7 @@ describe.each(Object.entries(valuesSets))('the chart with values: %s', (_name, v
   });
 
   it('binds roles that exist to accounts that exist', () => {
-    for (const binding of objects.filter((object) => object.kind.endsWith('Binding'))) {
+    for (const binding of objects.filter((object) => object.kind.endsWith('RoleBinding'))) {
       const roleRef = binding.roleRef as { kind: string; name: string };
       const [subject] = binding.subjects as readonly { name: string }[];
       expect(named(objects, roleRef.kind, roleRef.name)).toBeDefined();
@@ -166,6 +171,29 @@ describe.each(Object.entries(valuesSets))('the chart with values: %s', (_name, v
 });
 
 describe('the chart', () => {
+  it('has four admission policies, each bound and each with words for whom it refuses; none without admission', async () => {
+    const kinds = (objects: readonly Rendered[], kind: string) => objects.filter((object) => object.kind === kind);
+    const objects = await render(helm);
+    const policies = kinds(objects, 'ValidatingAdmissionPolicy');
+    expect(policies.map(({ metadata }) => metadata.name).sort()).toEqual([
+      'openos-namespaces',
+      'openos-operator-deletes',
+      'openos-ownership',
+      'openos-tenant-pods',
+    ]);
+    const bound = kinds(objects, 'ValidatingAdmissionPolicyBinding').map(
+      ({ spec }) => (spec as { readonly policyName: string }).policyName,
+    );
+    expect(bound.sort()).toEqual(policies.map(({ metadata }) => metadata.name).sort());
+    for (const { spec } of policies) {
+      const { failurePolicy, validations } = spec as PolicySpec;
+      expect(failurePolicy).toBe('Fail');
+      for (const { reason, message } of validations) expect([reason, message === '']).toEqual(['Forbidden', false]);
+    }
+    const without = await render(helm, 'admission.enabled=false');
+    expect(without.filter(({ kind }) => kind.startsWith('ValidatingAdmission'))).toEqual([]);
+  });
+
   it('carries the CRDs as generated, kept on uninstall', async () => {
     const objects = await render(helm);
     const files = (await readdir(crdFolder)).filter((file) => file.endsWith('.yaml'));
