@@ -81,5 +81,5 @@ describe('an operator that is killed', () => {
       expect(pods.map(({ metadata }) => metadata.uid)).toEqual([status.podRef?.uid]);
     }
     expect(await last.stop()).toBe(0);
-  }, 120_000);
+  }, 180_000);
 });

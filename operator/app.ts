@@ -146,7 +146,7 @@ function readinessChecks(caches: Caches, seen: Seen, now: () => number): readonl
 
 function cacheCheck(caches: Caches, now: number): CheckResult {
   const since = caches.disconnectedSince();
-  if (!caches.synced()) return { ok: false, detail: 'waiting for the API server (are the CRDs installed?)' };
+  if (!caches.listed()) return { ok: false, detail: 'waiting for the API server (are the CRDs installed?)' };
   const silentMs = since === undefined ? 0 : now - since;
   return { ok: silentMs < disconnectedLimitMs, detail: silentMs === 0 ? 'synced' : `disconnected for ${silentMs} ms` };
 }

@@ -77,6 +77,7 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
     nodes,
     ...tenantChildren.map((each) => each.cache),
   ] as const;
+  const lives = [agentPools, agents, pods] as const;
   return {
     agents,
     agentPools,
@@ -87,8 +88,14 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
     nodes,
     /** What Tenants have in their namespaces, by kind. */
     tenantChildren,
-    /** True while every cache may be believed when it says that something is not there. */
-    synced: () => all.every((each) => each.synced),
+    /** Whether every cache has a complete list; what changed since may not have come yet. */
+    listed: () => all.every((each) => each.synced),
+    /**
+     * True while every cache may be believed when it says that something is not there: all are listed, and those
+     * of owners and owned have not lost their watch. After an outage they come back one by one, and a pod that
+     * went with its deleted Agent would be taken for lost as long as the other cache still shows that Agent.
+     */
+    synced: () => all.every((each) => each.synced) && lives.every((each) => each.disconnectedSince === undefined),
     /** Since when a cache has had no connection, ms since the epoch; undefined while all have one. */
     disconnectedSince: () => all.map((each) => each.disconnectedSince).reduce(earliest, undefined),
     whenSynced: () => Promise.all(all.map((each) => each.whenSynced)),
