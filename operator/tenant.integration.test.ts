@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findHelm, render } from '../hack/chart/helm.ts';
 import type { TenantSpec, TenantStatus } from './api/v1alpha1/tenant.ts';
@@ -91,6 +92,15 @@ describe('a Tenant in full, by an operator with the rights of the chart and no o
     expect(await can('patch', 'agents.openos.dev', '--subresource=status', '-n', 'acme')).toBe('no\n');
     const allow = await standing({ resource: networkPolicyResource, namespace: 'acme', name: 'openos-allow' });
     expect(allow.spec).toMatchObject({ ingress: [{ ports: [{ port: 8080 }] }], egress: [{ ports: [{}, {}] }] });
+  });
+
+  it('lets nobody of it give more than they have', async () => {
+    const give = (role: string) =>
+      kubectl('create', 'rolebinding', `give-${role}`, '-n', 'acme', `--clusterrole=${role}`, '--user=tom', '--as=mia');
+    for (const role of ['cluster-admin', 'admin', 'edit', 'openos-controller'])
+      await expect(give(role), role).rejects.toThrow(/forbidden/i);
+    await give('openos-tenant-member');
+    await kubectl('delete', 'rolebinding', 'give-openos-tenant-member', '-n', 'acme', '--as=mia');
   });
 
   it('comes to rest: nothing is written while nothing changes', async () => {
@@ -249,6 +259,15 @@ describe('what a Tenant says about the pods of its agents', () => {
     expect((await world.ready('rules', 'foreign')).reason).toBe('AgentReady');
     await patch({ suspend: null, suspendReason: null });
     await world.ready('rules', 'late');
+  });
+});
+
+describe('the sample with everything', () => {
+  it('is Ready, with everything it asks for', async () => {
+    await kubectl('apply', '-f', join(import.meta.dirname, '../config/samples/tenant-full.yaml'));
+    const status = await world.tenantStatus('initech', 'Ready', ready);
+    expect(status.phase).toBe('Active');
+    for (const [, ref] of children) await standing({ ...ref, namespace: 'initech-agents' });
   });
 });
 
