@@ -260,6 +260,22 @@ describe('what a Tenant says about the pods of its agents', () => {
     await patch({ suspend: null, suspendReason: null });
     await world.ready('rules', 'late');
   });
+
+  it('stops what runs under HoldAndDrain, without a failure, and starts it again afterwards', async () => {
+    const { uid } = (await world.agent('rules', 'late'))?.metadata ?? { uid: '' };
+    await patch({ suspend: 'HoldAndDrain', suspendReason: 'a move' });
+    const drained = await world.status('rules', 'late', 'Suspended', ({ phase }) => phase === 'Suspended');
+    expect([drained.reason, drained.message?.includes('a move')]).toEqual(['TenantSuspended', true]);
+    expect(await world.podsOf(uid)).toEqual([]);
+    await world.createAgent('rules', 'newer', { image });
+    expect((await reasonOf('newer', 'TenantSuspended')).phase).toBe('Pending');
+    await patch({ suspend: 'None', suspendReason: null });
+    await world.ready('rules', 'newer');
+    await world.ready('rules', 'late');
+    const phases = (await world.recorded(uid, 'Ready')).map(({ phase }) => phase);
+    expect(phases).toContain('Suspended');
+    expect(phases.filter((phase) => phase === 'Failed' || phase === 'Recovering')).toEqual([]);
+  });
 });
 
 describe('the sample with everything', () => {

@@ -24,6 +24,11 @@ export type TenantRules = Pick<
   | 'suspendReason'
 >;
 
+/** Whether the Tenant wants no pods at all: those there stop. */
+export function isDrained(tenancy: Tenancy): boolean {
+  return tenancy.kind === 'member' && tenancy.rules?.suspend === 'HoldAndDrain';
+}
+
 export type TenancyPorts = {
   /** Tenants whose status lists the namespace; normally none or one. */
   readonly tenantsOfNamespace: (namespace: string) => readonly Tenant[];

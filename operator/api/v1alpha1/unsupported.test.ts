@@ -78,7 +78,7 @@ describe('fields of a Tenant this version does not act on', () => {
       { namespaces: [{ name: 'a' }, { name: 'b' }], quota: {} },
       ['quota over several namespaces'],
     ],
-    ['holding is supported, draining is not', { suspend: 'HoldAndDrain' }, ['suspend']],
+    ['draining is supported', { suspend: 'HoldAndDrain' }, []],
     ['lists of what is allowed are supported', { allowedRegistries: [], priorityClasses: { allowed: [] } }, []],
     ['holding and places are supported', { suspend: 'Hold', nodeSelector: {}, tolerations: [] }, []],
   ];

@@ -22,7 +22,6 @@ const agentPoolFields: NotYet<AgentPoolSpec> = {
 const tenantFields: NotYet<TenantSpec> = {
   // A ResourceQuota bounds one namespace; the sum over several needs the ledger.
   'quota over several namespaces': (spec) => spec.quota !== undefined && (spec.namespaces?.length ?? 0) > 1,
-  suspend: (spec) => spec.suspend === 'HoldAndDrain',
 };
 
 /** Paths inside `spec`, dotted, that the user has set and this version does not act on: Ready=False, FieldNotSupported. */

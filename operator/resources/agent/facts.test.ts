@@ -1,5 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { describe, expect, test } from 'vitest';
+import type { AgentSpec } from '../../api/v1alpha1/agent.ts';
 import {
   aContainerStatus,
   anAgent,
@@ -231,4 +232,21 @@ describe('an agent', () => {
 test('times of raw JSON and of the client library are read alike', () => {
   const pod = aPod({ readySince: t0 });
   expect(pod.status?.conditions?.[1]?.lastTransitionTime).toBe(at(t0));
+});
+
+describe('a suspension is wanted', () => {
+  const wanted = (suspend: 'None' | 'Hold' | 'HoldAndDrain', spec: AgentSpec) => {
+    const tenancy = { kind: 'member', tenant: 'acme', rules: { suspend } } as const;
+    return agentFacts(anObservedAgent({ agent: anAgent({ spec }), tenancy }), false, t0).suspendWanted;
+  };
+  const image = 'registry.test/scout:1';
+
+  test.each([
+    ['None', 'Running', false],
+    ['Hold', 'Running', false],
+    ['HoldAndDrain', 'Running', true],
+    ['None', 'Suspended', true],
+  ] as const)('by a Tenant with %s and an Agent that is to be %s: %s', (suspend, operatingMode, expected) => {
+    expect(wanted(suspend, { image, operatingMode })).toBe(expected);
+  });
 });

@@ -1,7 +1,7 @@
 import type { V1ContainerStatus, V1Pod, V1PodCondition } from '@kubernetes/client-node';
 import type { Agent } from '../../api/v1alpha1/agent.ts';
 import type { AgentReason } from '../../api/v1alpha1/reasons.ts';
-import type { Tenancy } from '../tenancy.ts';
+import { isDrained, type Tenancy } from '../tenancy.ts';
 import { attemptOf, recoveryOf } from './attempt.ts';
 import { type AgentHistory, lastRow } from './history.ts';
 import { isSessionOver } from './lifecycle.ts';
@@ -111,7 +111,7 @@ export function agentFacts(observed: AgentObserved, admitted: boolean, now: numb
     admitted: admitted && observed.agent !== undefined,
     specOutdated,
     specChanged: admitted && specOutdated && !isSessionOver(observed, now),
-    suspendWanted: usable?.operatingMode === 'Suspended',
+    suspendWanted: usable !== undefined && (usable.operatingMode === 'Suspended' || isDrained(observed.tenancy)),
     suspendBegun: lastRow(observed.history)?.to === 'Suspending',
     sessionExpired: usable?.lifecycle?.shutdownPolicy !== 'Delete' && isSessionOver(observed, now),
     podSucceeded: pod?.status?.phase === 'Succeeded' && (usable?.restartPolicy ?? 'Always') !== 'Always',

@@ -91,7 +91,7 @@ export const transitions: readonly TransitionRule[] = [
     reason: 'Resumed',
     event: 'agent.resumed',
     when: (f) => f.admitted && !f.suspendWanted,
-    guard: 'operatingMode is Running again',
+    guard: 'nothing holds it any more',
   },
   {
     from: [...trying, 'Suspending'],
@@ -99,7 +99,7 @@ export const transitions: readonly TransitionRule[] = [
     reason: 'Suspended',
     event: 'agent.stopped',
     when: (f) => f.podsGone && (f.suspendWanted || f.suspendBegun),
-    guard: 'operatingMode is Suspended and no pod is left',
+    guard: 'it is to be suspended and no pod is left',
   },
   {
     from: trying,
@@ -107,7 +107,7 @@ export const transitions: readonly TransitionRule[] = [
     reason: 'Suspended',
     event: 'agent.stopping',
     when: (f) => f.suspendWanted,
-    guard: 'operatingMode is Suspended',
+    guard: 'operatingMode is Suspended, or the Tenant drains',
   },
   {
     from: [...trying, 'Failed', 'Completed'],

@@ -165,7 +165,8 @@ function summary(
   const awaits = awaitsPublish(last, agent);
   const phase = awaits ? (last.from as RecordedPhase) : last.to;
   // A Ready pod stays Ready whatever keeps another from starting, as long as it is what the spec asks for.
-  const needsPod = last.to !== 'Ready' && last.to !== 'Suspended' && last.to !== 'Completed';
+  const isWish = last.to === 'Suspended' && agent.spec?.operatingMode === 'Suspended';
+  const needsPod = last.to !== 'Ready' && last.to !== 'Completed' && !isWish;
   if (blocker !== undefined && (blocker.onlyByUser || needsPod || facts.specOutdated)) {
     return { phase, reason: blocker.reason, message: blocker.message };
   }

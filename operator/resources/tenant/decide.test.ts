@@ -179,7 +179,9 @@ describe('a spec that cannot be acted on', () => {
   test.each([
     [
       'has fields of a later version',
-      look({ tenant: aTenant({ spec: { suspend: 'HoldAndDrain' as const } }) }),
+      look({
+        tenant: aTenant({ spec: { quota: { agents: 3 }, namespaces: [{ name: 'research' }, { name: 'lab' }] } }),
+      }),
       'FieldNotSupported',
     ],
     ['cannot be read', look({ invalid: 'spec.namespaces: expected array' }), 'InvalidSpec'],
@@ -191,7 +193,10 @@ describe('a spec that cannot be acted on', () => {
 
   test('leaves what was verified before alone: agents there go on', () => {
     const before = shown(look());
-    const tenant = { ...(before.tenant ?? aTenant()), spec: { suspend: 'HoldAndDrain' as const } };
+    const tenant = {
+      ...(before.tenant ?? aTenant()),
+      spec: { quota: { agents: 3 }, namespaces: [{ name: 'research' }, { name: 'lab' }] },
+    };
     const { plan, status } = decide({ ...before, tenant }, t0);
     expect(plan).toEqual([]);
     expect(status?.namespaces).toEqual([{ name: 'research', uid: 'ns-uid', ready: true }]);
