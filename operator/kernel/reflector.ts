@@ -182,6 +182,9 @@ export class Reflector<T extends StoredObject> {
       throw new OperatorError('WatchStalled', 'retryable', `nothing came for ${this.#timings.stallMs} ms`);
     } finally {
       stalled.stop();
+      // One that outlived the longest wait was a good one, also if nothing happened meanwhile: its end is not the
+      // next failure in a row.
+      if (clock.monotonic() - opened >= this.#timings.backoffMs[1]) this.#backoffMs = this.#timings.backoffMs[0];
     }
     // Whoever ends watches at once and without a word is broken in some way: do not spin.
     if (received === 0 && clock.monotonic() - opened < 1_000) await this.#wait(0, signal);

@@ -28,6 +28,7 @@ type MetadataOverrides = {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly finalizers?: readonly string[];
   readonly deletionTimestamp?: string;
+  readonly ownerReferences?: NonNullable<Agent['metadata']['ownerReferences']>;
 };
 
 function metadata(defaults: { readonly name: string; readonly uid: string }, overrides: MetadataOverrides) {

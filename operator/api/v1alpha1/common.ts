@@ -25,6 +25,14 @@ export const storedMetadataSchema = z.looseObject({
   finalizers: z.array(z.string()).optional(),
 });
 
+type OwnerReference = {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly controller?: boolean;
+};
+
 type KnownMetadata = {
   readonly name: string;
   readonly uid: string;
@@ -35,6 +43,7 @@ type KnownMetadata = {
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly finalizers?: readonly string[];
+  readonly ownerReferences?: readonly OwnerReference[];
 };
 
 /** Metadata of a cluster-scoped object of ours, and of a namespaced one. */

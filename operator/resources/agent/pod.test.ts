@@ -185,6 +185,23 @@ describe('the template form', () => {
     expect(pod.spec.enableServiceLinks).toBe(true);
   });
 
+  test('carries the label of its pool when a pool controls its Agent, and no label a user made up', () => {
+    const labelled = { labels: { 'openos.dev/pool': 'crew' } };
+    const owner = {
+      apiVersion: 'openos.dev/v1alpha1',
+      kind: 'AgentPool',
+      name: 'crew',
+      uid: 'pool-uid',
+      controller: true,
+    };
+    const poolOf = (agent: Agent) =>
+      agentPod({ agent, tenant: 'acme', runtimeClassName: 'gvisor', startSeq: 1, traceparent }).metadata.labels?.[
+        'openos.dev/pool'
+      ];
+    expect(poolOf(anAgent({ ...labelled, ownerReferences: [owner] }))).toBe('crew');
+    expect(poolOf(anAgent(labelled))).toBeUndefined();
+  });
+
   test("passes labels and annotations on, but none under the operator's prefix", () => {
     expect(pod.metadata.labels).toEqual({
       app: 'scout',

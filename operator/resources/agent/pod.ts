@@ -77,6 +77,7 @@ export function agentPod({ agent, tenant, runtimeClassName, placement, startSeq,
         [labels.agent]: metadata.name,
         [labels.agentUid]: metadata.uid,
         [labels.tenant]: tenant,
+        ...poolLabel(agent),
       },
       annotations: { ...withoutReserved(template?.metadata?.annotations), [annotations.traceparent]: traceparent },
       ownerReferences: [
@@ -105,6 +106,13 @@ function placed(spec: PodSpec, { nodeSelector, tolerations }: NonNullable<PodInp
     ...(nodeSelector === undefined ? {} : { nodeSelector: { ...spec.nodeSelector, ...nodeSelector } }),
     ...(tolerations === undefined ? {} : { tolerations: [...(spec.tolerations ?? []), ...tolerations] }),
   };
+}
+
+/** Lets an autoscaler find the pods of a pool by the selector of its scale subresource. */
+function poolLabel({ metadata }: Agent): Record<string, string> {
+  const pool = metadata.labels?.[labels.pool];
+  const isMember = metadata.ownerReferences?.some((owner) => owner.controller === true && owner.kind === 'AgentPool');
+  return pool !== undefined && isMember === true ? { [labels.pool]: pool } : {};
 }
 
 function withoutReserved(entries: Readonly<Record<string, string>> | undefined): Record<string, string> {
