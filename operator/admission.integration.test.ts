@@ -91,6 +91,35 @@ async function forbids(args: readonly string[]): Promise<boolean> {
 
 const as = (user: string, ...args: readonly string[]) => forbids([...args, `--as=${user}`, '--dry-run=server']);
 
+type Policies = {
+  readonly items: readonly {
+    readonly metadata: { readonly generation: number };
+    readonly status?: {
+      readonly observedGeneration?: number;
+      readonly typeChecking?: { readonly expressionWarnings?: readonly object[] };
+    };
+  }[];
+};
+
+describe('the policies', () => {
+  it('are well-formed to the API server’s type checker', async () => {
+    const list = async () =>
+      (JSON.parse(await kubectl('get', 'validatingadmissionpolicies', '-o', 'json')) as Policies).items;
+    const policies = await eventually('all four are checked', async () => {
+      const items = await list();
+      return items.every(({ metadata, status }) => status?.observedGeneration === metadata.generation) && items;
+    });
+    expect(policies).toHaveLength(4);
+    expect(policies.flatMap(({ status }) => status?.typeChecking?.expressionWarnings ?? [])).toEqual([]);
+  });
+
+  it.each([releaseNamespace, 'kube-system'])('let pods of %s be', async (namespace) => {
+    const annotations = namespace === releaseNamespace ? { 'openos.dev/servers': 'x' } : {};
+    const pod = aPod({ runtimeClassName: null, metadata: { namespace, annotations } });
+    expect(await refused(mallory, 'pod', pod)).toBe(false);
+  });
+});
+
 describe('a pod in the namespace of a tenant', () => {
   it.each<[string, boolean, Readonly<Record<string, unknown>>]>([
     ['without a runtime class', true, { runtimeClassName: null }],
