@@ -46,7 +46,7 @@ export type LeaderParts = {
 };
 
 /** Totals of agents in a Tenant's status follow at this pace: they are for people, and each is a write. */
-const tenantTotalsMs = 10_000;
+const tenantTotalsMs = 30_000;
 /** A pass in hand when we are told to stop may take this long to finish. */
 const drainMs = 10_000;
 /** Rows without an object are looked for again this often, besides at the start and when the database returns. */
