@@ -1,4 +1,5 @@
 import { encode } from './events/registry.ts';
+import type { EventType } from './events/schemas/index.ts';
 import { OperatorError } from './kernel/errors.ts';
 import type { AgentTransition } from './resources/agent/events.ts';
 import type { AgentObserved } from './resources/agent/facts.ts';
@@ -16,18 +17,25 @@ import type { Metrics } from './telemetry/metrics.ts';
 const awayCodes: ReadonlySet<string> = new Set(['DatabaseUnavailable', 'DatabaseAuthFailed', 'SchemaOutdated']);
 
 /** Reads what is recorded of an agent; a database that is away is an answer, not an error. */
-export async function agentHistory(database: Database, uid: string): Promise<AgentHistory> {
-  try {
+export function agentHistory(database: Database, uid: string): Promise<AgentHistory> {
+  return orAway(async () => {
     const { last, latestByPhase } = await readHistory(database.db, 'agent', uid);
     return {
       kind: 'known',
       last: last === undefined ? undefined : agentRow(last),
       latestByPhase: Object.fromEntries(Object.entries(latestByPhase).map(([phase, row]) => [phase, agentRow(row)])),
     };
+  });
+}
+
+async function orAway<Known>(
+  read: () => Promise<Known>,
+): Promise<Known | { readonly kind: 'unavailable'; readonly message: string }> {
+  try {
+    return await read();
   } catch (error) {
-    if (error instanceof OperatorError && awayCodes.has(error.code))
-      return { kind: 'unavailable', message: error.message };
-    throw error;
+    if (!(error instanceof OperatorError) || !awayCodes.has(error.code)) throw error;
+    return { kind: 'unavailable', message: error.message };
   }
 }
 
@@ -83,67 +91,23 @@ const actor = 'openos-controller';
 
 /** Records all that one pass observed of an agent: transitions, their events and an audit row, in one transaction. */
 export async function recordAgent(
-  { database, epoch, metrics, recorded }: RecorderPorts,
+  ports: RecorderPorts,
   observed: AgentObserved,
   transitions: readonly AgentTransition[],
 ): Promise<void> {
   const last = lastRow(observed.history);
-  const lastSeq = last?.seq ?? 0;
-  const tenantId = last?.tenantId ?? (observed.tenancy.kind === 'member' ? observed.tenancy.tenant : '');
-  const aggregate = { kind: 'agent', id: observed.uid } as const;
-  const outbox = transitions.map(({ event, observedAt }, index) =>
-    encode({
-      type: event.type,
-      aggregate,
-      tenantId,
-      seq: lastSeq + 1 + index,
-      occurredAt: new Date(observedAt),
-      traceContext: observed.traceparent,
-      data: event.data,
-    }),
-  );
-  await recordTransitions(database.db, {
-    aggregate,
-    tenantId,
-    epoch: await epoch.current(),
-    lastSeq,
-    transitions: transitions.map((transition) => ({
-      from: transition.from === 'New' ? null : transition.from,
-      to: transition.to,
-      reason: transition.reason,
-      attempt: transition.attempt,
-      observedAt: new Date(transition.observedAt),
-      detail: transition.detail,
-    })),
-    outbox,
-    audit: {
-      actor,
-      action: transitions.map((transition) => transition.event.type).join(','),
-      detail: {
-        namespace: observed.namespace,
-        name: observed.name,
-        from: last?.to ?? null,
-        to: transitions.at(-1)?.to,
-      },
-    },
-  });
-  recorded();
+  await record(ports, 'agent', observed, last, transitions, { from: last?.to ?? null, to: transitions.at(-1)?.to });
   for (const { from, to, detail } of transitions) {
-    metrics.transitioned('agent', from, to);
-    if (to === 'Ready' && from !== 'NotReady') metrics.agentStarted(detail.startLatencyMilliseconds ?? 0);
+    if (to === 'Ready' && from !== 'NotReady') ports.metrics.agentStarted(detail.startLatencyMilliseconds ?? 0);
   }
 }
 
 /** Reads what is recorded of a pool; a database that is away is an answer, not an error. */
-export async function poolHistory(database: Database, uid: string): Promise<PoolHistory> {
-  try {
+export function poolHistory(database: Database, uid: string): Promise<PoolHistory> {
+  return orAway(async () => {
     const { last } = await readHistory(database.db, 'agentpool', uid);
     return { kind: 'known', last: last === undefined ? undefined : poolRow(last) };
-  } catch (error) {
-    if (error instanceof OperatorError && awayCodes.has(error.code))
-      return { kind: 'unavailable', message: error.message };
-    throw error;
-  }
+  });
 }
 
 /** The columns are written by `recordPool` alone, so the record's phases and detail are a pool's. */
@@ -158,48 +122,67 @@ function poolRow({ seq, to, observedAt, tenantId, detail, traceContext }: Record
   };
 }
 
-/** As {@link recordAgent}, for a pool. */
+/** As {@link recordAgent}, for a pool: what changes is not its phase but what its rows hold. */
 export async function recordPool(
-  { database, epoch, metrics, recorded }: RecorderPorts,
+  ports: RecorderPorts,
   observed: PoolObserved,
   transitions: readonly PoolTransition[],
 ): Promise<void> {
   const last = lastPoolRow(observed.history);
+  const rows = transitions.map((transition) => ({ ...transition, attempt: 0 }));
+  await record(ports, 'agentpool', observed, last, rows, { from: last?.detail ?? null, to: rows.at(-1)?.detail });
+}
+
+type Observed = Pick<AgentObserved, 'uid' | 'namespace' | 'name' | 'tenancy' | 'traceparent'>;
+type Transition = {
+  readonly from: string;
+  readonly to: string;
+  readonly reason: string;
+  readonly attempt: number;
+  readonly observedAt: number;
+  readonly detail: Readonly<Record<string, unknown>>;
+  readonly event: { readonly type: EventType; readonly data: Readonly<Record<string, unknown>> };
+};
+
+async function record(
+  { database, epoch, metrics, recorded }: RecorderPorts,
+  kind: 'agent' | 'agentpool',
+  { uid, namespace, name, tenancy, traceparent }: Observed,
+  last: { readonly seq: number; readonly tenantId: string } | undefined,
+  transitions: readonly Transition[],
+  change: Readonly<Record<string, unknown>>,
+): Promise<void> {
   const lastSeq = last?.seq ?? 0;
-  const tenantId = last?.tenantId ?? (observed.tenancy.kind === 'member' ? observed.tenancy.tenant : '');
-  const aggregate = { kind: 'agentpool', id: observed.uid } as const;
-  const outbox = transitions.map(({ event, observedAt }, index) =>
-    encode({
-      type: event.type,
-      aggregate,
-      tenantId,
-      seq: lastSeq + 1 + index,
-      occurredAt: new Date(observedAt),
-      traceContext: observed.traceparent,
-      data: event.data,
-    }),
-  );
-  const { namespace, name } = observed;
+  // Whose it was when its story began: a namespace that changes hands takes no story along.
+  const tenantId = last?.tenantId ?? (tenancy.kind === 'member' ? tenancy.tenant : '');
+  const aggregate = { kind, id: uid } as const;
   await recordTransitions(database.db, {
     aggregate,
     tenantId,
     epoch: await epoch.current(),
     lastSeq,
-    transitions: transitions.map(({ from, to, reason, observedAt, detail }) => ({
+    transitions: transitions.map(({ event: _, from, observedAt, ...row }) => ({
+      ...row,
       from: from === 'New' ? null : from,
-      to,
-      reason,
-      attempt: 0,
       observedAt: new Date(observedAt),
-      detail,
     })),
-    outbox,
+    outbox: transitions.map(({ event, observedAt }, index) =>
+      encode({
+        type: event.type,
+        aggregate,
+        tenantId,
+        seq: lastSeq + 1 + index,
+        occurredAt: new Date(observedAt),
+        traceContext: traceparent,
+        data: event.data,
+      }),
+    ),
     audit: {
       actor,
-      action: transitions.map((transition) => transition.event.type).join(','),
-      detail: { namespace, name, from: last?.detail ?? null, to: transitions.at(-1)?.detail },
+      action: transitions.map(({ event }) => event.type).join(','),
+      detail: { namespace, name, ...change },
     },
   });
   recorded();
-  for (const { from, to } of transitions) metrics.transitioned('agentpool', from, to);
+  for (const { from, to } of transitions) metrics.transitioned(kind, from, to);
 }

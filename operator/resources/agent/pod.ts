@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import type { V1Container, V1PodSpec } from '@kubernetes/client-node';
 import type { Agent, AgentSpec } from '../../api/v1alpha1/agent.ts';
 import { shortFormContainerFields, shortFormPodFields } from '../../api/v1alpha1/agent-rules.ts';
 import type { Plain } from '../../api/v1alpha1/common.ts';
-import { agentContainerName, annotations, labels, reservedPrefix } from '../../api/v1alpha1/names.ts';
+import { agentContainerName, annotations, labels } from '../../api/v1alpha1/names.ts';
 import type { KubernetesObject } from '../../kernel/object.ts';
+import { canonical, shortHash, withoutReserved } from '../naming.ts';
 import type { TenantRules } from '../tenancy.ts';
 
 type PodSpec = Plain<V1PodSpec>;
@@ -24,19 +24,6 @@ const steering = new Set<string>([
   'networkPolicy',
   'persistentVolumeClaimRetentionPolicy',
 ]);
-
-/** First `length` hex digits of the SHA-256 of `text`. */
-function shortHash(text: string, length: number): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, length);
-}
-
-/** JSON with sorted keys, so that equal specs hash equal whatever order they were written in. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, part) => {
-    if (part === null || typeof part !== 'object' || Array.isArray(part)) return part;
-    return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
-}
 
 /**
  * Identifies what of the spec makes the pod. It is taken over what the user wrote, not over the pod we
@@ -113,10 +100,6 @@ function poolLabel({ metadata }: Agent): Record<string, string> {
   const pool = metadata.labels?.[labels.pool];
   const isMember = metadata.ownerReferences?.some((owner) => owner.controller === true && owner.kind === 'AgentPool');
   return pool !== undefined && isMember === true ? { [labels.pool]: pool } : {};
-}
-
-function withoutReserved(entries: Readonly<Record<string, string>> | undefined): Record<string, string> {
-  return Object.fromEntries(Object.entries(entries ?? {}).filter(([key]) => !key.startsWith(reservedPrefix)));
 }
 
 /** The short form: one container named `agent`, and the pod-level fields beside it. */

@@ -1,23 +1,10 @@
-import { createHash } from 'node:crypto';
 import type { AgentPool, AgentPoolSpec } from '../../api/v1alpha1/agentpool.ts';
-import { apiVersion, labels, reservedPrefix } from '../../api/v1alpha1/names.ts';
+import { apiVersion, labels } from '../../api/v1alpha1/names.ts';
 import type { KubernetesObject } from '../../kernel/object.ts';
+import { canonical, shortHash, withoutReserved } from '../naming.ts';
 import type { Member } from './member.ts';
 
 export type Template = AgentPoolSpec['template'];
-
-/** First `length` hex digits of the SHA-256 of `text`. */
-function shortHash(text: string, length: number): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, length);
-}
-
-/** JSON with sorted keys, so that equal templates hash equal whatever order they were written in. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, part) => {
-    if (part === null || typeof part !== 'object' || Array.isArray(part)) return part;
-    return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
-}
 
 /** Identifies a template as the user wrote it: a new version of OpenOS never starts a roll-out by itself. */
 export function revisionOf(template: Template): string {
@@ -90,8 +77,4 @@ export function templateOf(pool: AgentPool, members: readonly Member[], revision
     metadata: { labels: withoutReserved(metadata.labels), annotations: withoutReserved(metadata.annotations) },
     spec,
   };
-}
-
-function withoutReserved(entries: Readonly<Record<string, string>> | undefined): Record<string, string> {
-  return Object.fromEntries(Object.entries(entries ?? {}).filter(([key]) => !key.startsWith(reservedPrefix)));
 }
