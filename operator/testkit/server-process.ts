@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { eventually } from './eventually.ts';
 
@@ -73,16 +73,18 @@ export class ServerProcess {
     return pid;
   }
 
-  /** Sends a signal to the server and to the processes it started. */
+  /** Sends a signal to the server and to the processes it started. After SIGSTOP none of them runs any more. */
   signal(signal: NodeJS.Signals): void {
     if (this.exited) return;
-    for (const pid of [this.pid, ...childrenOf(this.pid)]) {
+    const family = [this.pid, ...childrenOf(this.pid)];
+    for (const pid of family) {
       try {
         process.kill(pid, signal);
       } catch {
         // It ended between the look and the signal.
       }
     }
+    if (signal === 'SIGSTOP') for (const pid of family) waitUntilStopped(pid);
   }
 
   /** Sends the signal to the server alone and resolves when it and what it started have ended. */
@@ -94,6 +96,29 @@ export class ServerProcess {
     this.#child.kill(signal);
     await exit;
     await eventually(`${this.#name} and its children are gone`, () => !family.some(isAlive));
+  }
+}
+
+const stopDeadlineMs = 5_000;
+
+// kill(2) returns before the signal has reached every thread: one on another core could still answer.
+function waitUntilStopped(pid: number): void {
+  const end = performance.now() + stopDeadlineMs;
+  while (!threadStates(pid).every((state) => state === 'T')) {
+    if (performance.now() > end) throw new Error(`process ${pid} does not stop`);
+  }
+}
+
+/** One letter per thread, as in /proc/PID/stat; none when the process is gone. */
+function threadStates(pid: number): readonly string[] {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    return threads.map((thread) => {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+      return stat.charAt(stat.lastIndexOf(')') + 2);
+    });
+  } catch {
+    return [];
   }
 }
 

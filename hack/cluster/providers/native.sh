@@ -9,7 +9,8 @@ source "$hack_cluster/control-plane.sh"
 
 # Debian packages by the command they are for: what is there already may come from
 # elsewhere (Docker's packages, for instance, bring a runc that excludes Debian's).
-declare -A native_packages=([runc]=runc [iptables]=iptables [nft]=nftables [ip]=iproute2 [nsenter]=util-linux)
+# -g: this file is sourced inside a function, where declare alone makes a local variable.
+declare -gA native_packages=([runc]=runc [iptables]=iptables [nft]=nftables [ip]=iproute2 [nsenter]=util-linux)
 
 native_describe() {
   [[ $index =~ ^([1-9]|[1-4][0-9])$ ]] || die "CLUSTER_INDEX=$index is not a number from 1 to 49"
