@@ -21,8 +21,16 @@ export type EventAction = {
  * these: it can be logged, compared in a test, and run again without harm.
  */
 export type Action =
-  /** POST. On 409 the object standing there counts as ours when its controller UID equals ours, else NameConflict. */
-  | { readonly kind: 'create'; readonly resource: ResourceType; readonly object: KubernetesObject }
+  /**
+   * POST. On 409 the object standing there counts as ours when its controller UID equals ours, or, for what has no
+   * owner, when it carries our value of `ownershipAnnotation`; else NameConflict.
+   */
+  | {
+      readonly kind: 'create';
+      readonly resource: ResourceType;
+      readonly object: KubernetesObject;
+      readonly ownershipAnnotation?: string;
+    }
   /** Server-side apply of the fields we own, for children we converge. Never for pods or claims. */
   | { readonly kind: 'apply'; readonly resource: ResourceType; readonly object: KubernetesObject }
   /** DELETE with a UID precondition; an object already gone, or another one under its name, is a success. */

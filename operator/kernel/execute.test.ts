@@ -71,6 +71,18 @@ describe('create', () => {
     await expect(execute(orphan, ports)).rejects.toMatchObject({ code: 'NameConflict' });
   });
 
+  test.each([
+    ['our value of the ownership annotation is our own, met again', 'mine', undefined],
+    ['another value of it is NameConflict', 'theirs', 'NameConflict'],
+  ])('of an object without an owner that carries %s', async (_, value, code) => {
+    const free = aPod(undefined);
+    const marked = (mark: string) => ({ ...free, metadata: { ...free.metadata, annotations: { mark } } });
+    const { ports } = aClient({ create: taken, standing: marked(value) });
+    const done = execute({ ...create, object: marked('mine'), ownershipAnnotation: 'mark' }, ports);
+    if (code === undefined) await expect(done).resolves.toBeUndefined();
+    else await expect(done).rejects.toMatchObject({ code });
+  });
+
   test('whose namesake vanished meanwhile is looked at again', async () => {
     const { ports } = aClient({ create: taken });
     await expect(execute(create, ports)).rejects.toMatchObject({ code: 'CreateRaced', kind: 'conflict' });

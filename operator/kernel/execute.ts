@@ -3,7 +3,7 @@ import type { KubeClient } from './client.ts';
 import { classify, hasCode, OperatorError } from './errors.ts';
 import { finalizersAfter } from './finalizer.ts';
 import type { Logger } from './logger.ts';
-import { controllerUid, refOf } from './object.ts';
+import { controllerUid, refOf, type StoredObject } from './object.ts';
 
 /** The writes of the client that actions need. */
 export type ExecuteClient = Pick<KubeClient, 'get' | 'create' | 'apply' | 'delete' | 'setFinalizers' | 'createEvent'>;
@@ -49,12 +49,19 @@ async function create(action: Extract<Action, { kind: 'create' }>, { client, sig
         cause: error,
       });
     }
-    const ours = controllerUid(action.object);
-    if (ours !== undefined && controllerUid(standing) === ours) return;
+    if (isOurs(action, standing)) return;
     throw new OperatorError('NameConflict', 'retryable', 'an object that is not ours stands under this name', {
       cause: error,
     });
   }
+}
+
+/** A create that is repeated, after a crash or on a cache that is behind, meets its own object. */
+function isOurs({ object, ownershipAnnotation }: Extract<Action, { kind: 'create' }>, standing: StoredObject): boolean {
+  const owner = controllerUid(object);
+  if (owner !== undefined) return controllerUid(standing) === owner;
+  const mark = ownershipAnnotation === undefined ? undefined : object.metadata.annotations?.[ownershipAnnotation];
+  return mark !== undefined && standing.metadata.annotations?.[ownershipAnnotation ?? ''] === mark;
 }
 
 async function setFinalizer(

@@ -92,7 +92,7 @@ export function createNamespace(tenant: Tenant, name: string): Action {
     kind: 'Namespace',
     metadata: { name, annotations: { [annotations.createdFor]: tenant.metadata.uid } },
   };
-  return { kind: 'create', resource: namespaceResource, object };
+  return { kind: 'create', resource: namespaceResource, object, ownershipAnnotation: annotations.createdFor };
 }
 
 export function labelNamespace(tenant: Tenant, object: NamespaceObject, defaultRuntimeClass: string): Action {
