@@ -95,6 +95,18 @@ describe('an agent the cache does not know', () => {
   });
 });
 
+describe('an agent whose pod has vanished', () => {
+  const vanished = { history: async () => aReadyPath() };
+
+  test('is not taken for one that lost its pod when it is gone itself', async () => {
+    expect(await kindOf({ ...vanished, isStanding: async () => false })).toBe('requeue');
+  });
+
+  test('has lost it when the API server still has the Agent', async () => {
+    expect((await look({ ...vanished, isStanding: async () => true })).pods).toEqual([]);
+  });
+});
+
 describe('an agent that is gone is still ours', () => {
   test('while its record is not finished: it keeps its name and place', async () => {
     const observed = await look({ agent: () => undefined, history: async () => aReadyPath() });
@@ -152,7 +164,7 @@ test('a spec that does not fit the contract is named as such, and the object is 
 
 test('a trace lives as long as its agent: the recorded one, or a new one for the first pass', async () => {
   expect((await look()).traceparent).toBe(fresh);
-  expect((await look({ history: async () => aReadyPath() })).traceparent).toBe(traceparent);
+  expect((await look({ history: async () => aReadyPath(), podsOf: () => [aPod()] })).traceparent).toBe(traceparent);
 });
 
 test('the record is read before the caches, which are then at least as new', async () => {

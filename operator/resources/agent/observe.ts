@@ -29,6 +29,7 @@ export type AgentSources = TenancyPorts & {
 };
 
 const unsyncedRecheckMs = 500;
+const withPod: ReadonlySet<string> = new Set(['Scheduled', 'Starting', 'Ready', 'NotReady']);
 
 /** One frozen look at the agent with this UID; settled when neither an object, a record nor a pod is left of it. */
 export async function observeAgent(uid: string, sources: AgentSources): Promise<Observation<AgentObserved>> {
@@ -45,6 +46,9 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
   // What is not in the cache may have been created since: an end is irrevocable, so it is not taken from a cache alone.
   const ended = object === undefined && last?.to !== 'Terminating';
   if (ended && (await sources.isStanding(uid, namespace, name))) return requeue(unsyncedRecheckMs);
+  // Two watches are never quite abreast: a pod that is gone may have gone with its Agent.
+  const lost = object !== undefined && pods.length === 0 && last !== undefined && withPod.has(last.to);
+  if (lost && !(await sources.isStanding(uid, namespace, name))) return requeue(unsyncedRecheckMs);
 
   const present = object !== undefined && object.metadata.deletionTimestamp === undefined ? object : undefined;
   const parsed = present === undefined ? undefined : parseAgent(present);
