@@ -43,12 +43,13 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
 
   const namespace = object?.metadata.namespace ?? last?.detail.namespace ?? pods[0]?.metadata?.namespace ?? '';
   const name = object?.metadata.name ?? last?.detail.name ?? ownerName(pods[0], uid);
-  // What is not in the cache may have been created since: an end is irrevocable, so it is not taken from a cache alone.
+  // Two watches are never quite abreast, and what follows from an Agent or a pod that is not there cannot be taken
+  // back: then the API server has to agree with the cache on whether the Agent stands.
   const ended = object === undefined && last?.to !== 'Terminating';
-  if (ended && (await sources.isStanding(uid, namespace, name))) return requeue(unsyncedRecheckMs);
-  // Two watches are never quite abreast: a pod that is gone may have gone with its Agent.
   const lost = object !== undefined && pods.length === 0 && last !== undefined && withPod.has(last.to);
-  if (lost && !(await sources.isStanding(uid, namespace, name))) return requeue(unsyncedRecheckMs);
+  const standing = object !== undefined;
+  if ((ended || lost) && (await sources.isStanding(uid, namespace, name)) !== standing)
+    return requeue(unsyncedRecheckMs);
 
   const present = object !== undefined && object.metadata.deletionTimestamp === undefined ? object : undefined;
   const parsed = present === undefined ? undefined : parseAgent(present);
