@@ -29,17 +29,29 @@ export class Observer<T extends StoredObject> {
     return this.#wait(what, () => this.#reflector.list().some(when), deadlineMs);
   }
 
+  /** The moment `count` objects satisfy `when`, each at least once. */
+  many(what: string, when: (object: T) => boolean, count: number, deadlineMs = 60_000): Promise<number> {
+    const seen = new Set<string>();
+    const note = (object: T) => {
+      if (when(object)) seen.add(object.metadata.uid);
+    };
+    this.#reflector.list().forEach(note);
+    const stop = this.#reflector.onChange((_type, object) => note(object));
+    const missing = () => `${what} (${seen.size} of ${count})`;
+    return this.#wait(missing, () => seen.size >= count, deadlineMs).finally(stop);
+  }
+
   /** The moment no object satisfies `which` any more. */
   none(what: string, which: (object: T) => boolean, deadlineMs = 60_000): Promise<number> {
     return this.#wait(what, () => !this.#reflector.list().some(which), deadlineMs);
   }
 
-  #wait(what: string, isTrue: () => boolean, deadlineMs: number): Promise<number> {
+  #wait(what: string | (() => string), isTrue: () => boolean, deadlineMs: number): Promise<number> {
     if (isTrue()) return Promise.resolve(performance.now());
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         stop();
-        reject(new Error(`${what}: not seen within ${deadlineMs / 1000} s`));
+        reject(new Error(`${typeof what === 'string' ? what : what()}: not seen within ${deadlineMs / 1000} s`));
       }, deadlineMs);
       const stop = this.#reflector.onChange(() => {
         if (!isTrue()) return;

@@ -1,4 +1,3 @@
-import { cpus, release } from 'node:os';
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Agent } from '../../operator/api/v1alpha1/agent.ts';
 import { KubeClient } from '../../operator/kernel/client.ts';
@@ -10,7 +9,7 @@ import { podResource } from '../../operator/resources/builtin.ts';
 import { agentResource } from '../../operator/resources/own.ts';
 import { type Cluster, currentCluster, kubectl } from '../lib/cluster.ts';
 import { Observer } from './observer.ts';
-import { quantile, spread, writesOf } from './stats.ts';
+import { machine, quantile, spread, writesOf } from './stats.ts';
 
 /** `make bench-start`: F1 and F3 of the targets; RUNS and RUNTIME_CLASS can be set. */
 const runs = Number(process.env.RUNS ?? '20');
@@ -142,7 +141,7 @@ function report(floor: Series<PodRun>, ours: Series<AgentRun>, version: string):
   const shares = ours.results.map((run) => run.beforeMs + run.afterMs);
   const ratio = quantile(totals, 0.5) / quantile(podTotals, 0.5);
   process.stdout.write(`
-${runs} serial starts, RuntimeClass ${runtimeClassName}; Kubernetes ${version}, Node ${process.version}, ${cpus().length} cores, Linux ${release()}
+${runs} serial starts, RuntimeClass ${runtimeClassName}; ${machine(version)}
 
                                             p50    p95  (ms)
 bare pod: created → Ready (the floor)    ${spread(podTotals)}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { quantile, writesOf } from './stats.ts';
+import { quantile, sampleOf, writesOf } from './stats.ts';
 
 describe('quantile', () => {
   it('takes the nearest rank', () => {
@@ -26,5 +26,13 @@ describe('writesOf', () => {
       'apiserver_request_duration_seconds_count{resource="pods",verb="POST"} 99',
     ].join('\n');
     expect(writesOf(text)).toBe(5);
+  });
+});
+
+describe('sampleOf', () => {
+  it('reads a series without labels', () => {
+    const text = '# HELP up Whether.\nup 1\nprocess_cpu_seconds_total 2.5e+01\nup_since{a="b"} 7\n';
+    expect(sampleOf(text, 'process_cpu_seconds_total')).toBe(25);
+    expect(sampleOf(text, 'up_since')).toBeNaN();
   });
 });

@@ -1,3 +1,5 @@
+import { cpus, release } from 'node:os';
+
 /** The q-quantile (0…1) by nearest rank; NaN of nothing. */
 export function quantile(values: readonly number[], q: number): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -8,6 +10,11 @@ export function quantile(values: readonly number[], q: number): number {
 /** `p50 / p95` of milliseconds, rounded. */
 export function spread(values: readonly number[]): string {
   return `${quantile(values, 0.5).toFixed(0).padStart(6)} ${quantile(values, 0.95).toFixed(0).padStart(6)}`;
+}
+
+/** The value of a series without labels in Prometheus' text format; NaN when it is not there. */
+export function sampleOf(metrics: string, name: string): number {
+  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(metrics)?.[1]);
 }
 
 /**
@@ -28,3 +35,8 @@ export function writesOf(metrics: string): number {
 }
 
 const writeVerbs: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'APPLY', 'DELETE', 'DELETECOLLECTION']);
+
+/** What stands under every table: figures of two machines are no comparison. */
+export function machine(kubernetes: string): string {
+  return `Kubernetes ${kubernetes}, Node ${process.version}, ${cpus().length} cores, Linux ${release()}`;
+}

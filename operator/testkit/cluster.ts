@@ -73,8 +73,7 @@ export type OwnCluster = LightCluster & {
 };
 
 /** A cluster for one test file alone: for whoever runs an operator, which takes every Agent it sees for its own. */
-export async function ownCluster(): Promise<OwnCluster> {
-  const name = `${inject('lightClusterName')}-${randomBytes(3).toString('hex')}`;
+export async function ownCluster(name = nameInRun()): Promise<OwnCluster> {
   const cluster = await clusterNamed(name, async () => {
     await run(light, ['down', name]);
   });
@@ -85,6 +84,10 @@ export async function ownCluster(): Promise<OwnCluster> {
       await eventually('the API server is ready again', () => cluster.kubectl('get', '--raw', '/readyz'), 60_000);
     },
   };
+}
+
+function nameInRun(): string {
+  return `${inject('lightClusterName')}-${randomBytes(3).toString('hex')}`;
 }
 
 async function clusterNamed(name: string, end: () => Promise<void>): Promise<LightCluster> {
@@ -113,7 +116,9 @@ async function clusterNamed(name: string, end: () => Promise<void>): Promise<Lig
 async function kubectlOf(kubeconfig: string): Promise<LightCluster['kubectl']> {
   const { stdout } = await run(join(import.meta.dirname, '../../hack/toolchain/get.sh'), ['kubectl']);
   const binary = join(stdout.trim().split('\n').at(-1) ?? '', 'kubectl');
-  return async (...args) => (await run(binary, ['--kubeconfig', kubeconfig, ...args])).stdout;
+  // The API server's metrics alone are several megabytes.
+  const options = { maxBuffer: 64 * 2 ** 20 };
+  return async (...args) => (await run(binary, ['--kubeconfig', kubeconfig, ...args], options)).stdout;
 }
 
 async function createNamespace(client: KubeClient, labels: Readonly<Record<string, string>> = {}): Promise<string> {

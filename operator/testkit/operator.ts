@@ -16,6 +16,10 @@ export type OperatorOptions = {
   readonly kubeconfig: string;
   readonly databaseUrl: string;
   readonly natsUrl: string;
+  /** What Node runs; the sources when left out. */
+  readonly program?: string;
+  /** More arguments of Node. */
+  readonly nodeArguments?: readonly string[];
   /** More of the environment, or other values for what is set here. */
   readonly env?: Readonly<Record<string, string>>;
 };
@@ -90,9 +94,9 @@ type Environment = Readonly<Record<string, string>>;
 function spawnOperator(
   command: string,
   env: Environment,
-  { kubeconfig, databaseUrl, natsUrl }: OperatorOptions,
+  { kubeconfig, databaseUrl, natsUrl, program = main, nodeArguments = [] }: OperatorOptions,
 ): { readonly child: ChildProcess; log(): string } {
-  const child = spawn(process.execPath, [main, command], {
+  const child = spawn(process.execPath, [...nodeArguments, program, command], {
     env: {
       PATH: process.env.PATH,
       KUBECONFIG: kubeconfig,
