@@ -60,8 +60,8 @@ export function createApp(config: Config, log: Logger): App {
       clock,
       log,
       timings: leaseTimings(config.lease.durationMs),
-      onStartedLeading: (lost) =>
-        lead({ config, client, caches, database, broker, metrics, clock, log }, lost, () => stopping.signal.aborted),
+      onStartedLeading: (leadership) =>
+        lead({ config, client, caches, database, broker, metrics, clock, log }, leadership),
     });
 
   async function elect(): Promise<void> {

@@ -14,6 +14,7 @@ import { Controller, type ReconcileContext } from './kernel/controller.ts';
 import { hasCode } from './kernel/errors.ts';
 import { execute } from './kernel/execute.ts';
 import { Expectations } from './kernel/expectations.ts';
+import type { Leadership } from './kernel/leader.ts';
 import type { Logger } from './kernel/logger.ts';
 import { controllerUid, type ResourceType, refOf, type StoredObject } from './kernel/object.ts';
 import { type Lane, WorkQueue } from './kernel/queue.ts';
@@ -53,10 +54,11 @@ const drainMs = 10_000;
 const openRowsMs = 60_000;
 
 /**
- * What the leader does: reconciles agents and tenants and publishes their events, until `lost` aborts. `graceful`
- * says whether the passes in hand may finish (told to stop) or must not write any more (the Lease is lost).
+ * What the leader does: reconciles agents and tenants and publishes their events, until it has to end. Told to stop
+ * it finishes the passes in hand; when the Lease is lost nothing is written any more.
  */
-export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () => boolean): Promise<void> {
+export async function lead(given: LeaderParts, { ending, fence }: Leadership): Promise<void> {
+  const parts = { ...given, client: given.client.behind(fence) };
   const { caches, clock, config, database, log, metrics } = parts;
   metrics.leading(true);
   const agents = controllerQueue('agent', clock, metrics);
@@ -68,7 +70,7 @@ export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () =
     refusals: new Map(),
     leaving: new Map(),
   };
-  const epoch = new LeaderEpoch(database, config.podName);
+  const epoch = new LeaderEpoch(database, config.podName, fence);
   const publisher = new Publisher({
     outbox: outboxOf(database.db),
     broker: parts.broker,
@@ -102,7 +104,7 @@ export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () =
 
   // At once and not with the first recording: who led before and only slept must not record beside us.
   epoch.current().catch((err: unknown) => log.debug({ err }, 'the record is taken over when the database is back'));
-  await Promise.race([caches.whenSynced(), aborted(lost)]);
+  await Promise.race([caches.whenSynced(), aborted(ending)]);
   publisher.start();
   for (const controller of controllers) controller.start();
   const findOpenRows = () => queueOpenRows(database, { agent: agents, agentpool: pools.queue }, log);
@@ -117,10 +119,10 @@ export async function lead(parts: LeaderParts, lost: AbortSignal, graceful: () =
     parts.broker.onState(() => queueAll(caches, agents, 'background', (agent) => !isToldReady(agent))),
   ];
 
-  await aborted(lost);
+  await aborted(ending);
   for (const stop of [...unsubscribe, ...stopListening]) stop();
   clearInterval(timer);
-  await Promise.all(controllers.map((controller) => controller.stop(graceful() ? drainMs : 0)));
+  await Promise.all(controllers.map((controller) => controller.stop(fence.broken.aborted ? 0 : drainMs)));
   await publisher.stop();
   metrics.leading(false);
 }

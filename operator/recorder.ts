@@ -1,6 +1,7 @@
 import { encode } from './events/registry.ts';
 import type { EventType } from './events/schemas/index.ts';
-import { OperatorError } from './kernel/errors.ts';
+import type { Fence } from './kernel/client.ts';
+import { hasCode, notLeader, OperatorError } from './kernel/errors.ts';
 import type { AgentTransition } from './resources/agent/events.ts';
 import type { AgentObserved } from './resources/agent/facts.ts';
 import { type AgentHistory, type AgentRow, lastRow } from './resources/agent/history.ts';
@@ -56,19 +57,25 @@ function agentRow(row: RecordedTransition): AgentRow {
   };
 }
 
-/** The epoch of this leadership: taken once, when the database is first there. Everything recorded carries it. */
+/** The epoch of this leadership: taken when the database is first there. Everything recorded carries it. */
 export class LeaderEpoch {
   readonly #database: Database;
   readonly #holder: string;
+  readonly #fence: Pick<Fence, 'holds'>;
   #epoch: Promise<number> | undefined;
 
-  constructor(database: Database, holder: string) {
+  constructor(database: Database, holder: string, fence: Pick<Fence, 'holds'>) {
     this.#database = database;
     this.#holder = holder;
+    this.#fence = fence;
   }
 
-  /** @throws OperatorError DatabaseUnavailable; asked again it tries again. */
+  /**
+   * @throws OperatorError DatabaseUnavailable; asked again it tries again. NotLeader when leading is over: who was
+   * frozen must not take the record from the one who leads now.
+   */
   async current(): Promise<number> {
+    if (!this.#fence.holds()) throw notLeader();
     this.#epoch ??= takeOver(this.#database.db, this.#holder);
     try {
       return await this.#epoch;
@@ -76,6 +83,11 @@ export class LeaderEpoch {
       this.#epoch = undefined;
       throw error;
     }
+  }
+
+  /** Somebody took the record who had slept with that statement in hand: as long as we lead it is taken back. */
+  forget(): void {
+    this.#epoch = undefined;
   }
 }
 
@@ -182,6 +194,9 @@ async function record(
       action: transitions.map(({ event }) => event.type).join(','),
       detail: { namespace, name, ...change },
     },
+  }).catch((error: unknown) => {
+    if (hasCode(error, 'NotLeader')) epoch.forget();
+    throw error;
   });
   recorded();
   for (const { from, to } of transitions) metrics.transitioned(kind, from, to);

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { EventAction } from './action.ts';
-import { ApiError, hasCode, type StatusBody } from './errors.ts';
+import { ApiError, hasCode, notLeader, type StatusBody } from './errors.ts';
 import { eventBody, events } from './event.ts';
 import {
   apiVersionOf,
@@ -11,7 +11,7 @@ import {
   type StoredObject,
 } from './object.ts';
 import { refPath, resourcePath } from './paths.ts';
-import { parse, type Query, type Transport } from './transport.ts';
+import { type Method, parse, type Query, type RequestOptions, type Transport } from './transport.ts';
 
 export { microTime } from './event.ts';
 
@@ -49,6 +49,14 @@ export type StatusUpdate = {
 
 export type DeleteOptions = CallOptions & { readonly uid: string; readonly gracePeriodSeconds?: number | undefined };
 
+/** Until when one may write. */
+export type Fence = {
+  /** False at once when it is over, timers late or not. */
+  readonly holds: () => boolean;
+  /** Aborts when it is over. */
+  readonly broken: AbortSignal;
+};
+
 export type ClientOptions = {
   /** Our name as a field manager (`openos`); the status is owned by `<name>-status`. */
   readonly fieldManager?: string;
@@ -68,15 +76,26 @@ const mergePatch = 'application/merge-patch+json';
 export class KubeClient {
   readonly #transport: Transport;
   readonly #options: Required<ClientOptions>;
+  readonly #fence: Fence | undefined;
 
-  constructor(transport: Transport, options: ClientOptions = {}) {
+  constructor(transport: Transport, options: ClientOptions = {}, fence?: Fence) {
     this.#transport = transport;
+    this.#fence = fence;
     this.#options = {
       fieldManager: 'openos',
       reportingController: 'openos.dev/controller',
       instance: 'openos',
       ...options,
     };
+  }
+
+  /**
+   * The same client behind a fence: when it is down, writes throw NotLeader (conflict) up to the last moment before
+   * their bytes leave, and those in flight are given up. What has left already may still be carried out: writes
+   * carry a resourceVersion or a UID, or create under a name that is taken then, so that a late one is refused.
+   */
+  behind(fence: Fence): KubeClient {
+    return new KubeClient(this.#transport, this.#options, fence);
   }
 
   /** The object, or undefined when there is none. */
@@ -130,7 +149,7 @@ export class KubeClient {
     options: CallOptions = {},
   ): Promise<T> {
     const { fieldManager } = this.#options;
-    return this.#transport.request('POST', resourcePath(resource, object.metadata.namespace), {
+    return this.#write('POST', resourcePath(resource, object.metadata.namespace), {
       ...options,
       query: { fieldManager },
       body: object,
@@ -141,7 +160,7 @@ export class KubeClient {
   /** PUT of the whole object; with `metadata.resourceVersion` it is refused (Conflict) when the object has changed. */
   replace<T extends StoredObject>(resource: ResourceType, object: StoredObject, options: CallOptions = {}): Promise<T> {
     const { fieldManager } = this.#options;
-    return this.#transport.request('PUT', refPath(refOf(resource, object)), {
+    return this.#write('PUT', refPath(refOf(resource, object)), {
       ...options,
       query: { fieldManager },
       body: object,
@@ -158,7 +177,7 @@ export class KubeClient {
     object: KubernetesObject,
     options: CallOptions = {},
   ): Promise<T> {
-    return this.#transport.request('PATCH', refPath(refOf(resource, object)), {
+    return this.#write('PATCH', refPath(refOf(resource, object)), {
       ...options,
       query: { fieldManager: this.#options.fieldManager, force: true },
       contentType: applyPatch,
@@ -174,7 +193,7 @@ export class KubeClient {
   updateStatus<T extends StoredObject>(update: StatusUpdate, options: CallOptions = {}): Promise<T> {
     const { ref, uid, resourceVersion, status } = update;
     const { resource, name, namespace } = ref;
-    return this.#transport.request('PATCH', `${refPath(ref)}/status`, {
+    return this.#write('PATCH', `${refPath(ref)}/status`, {
       ...options,
       query: { fieldManager: `${this.#options.fieldManager}-status`, force: true },
       contentType: applyPatch,
@@ -195,7 +214,7 @@ export class KubeClient {
   async delete(ref: ObjectRef, options: DeleteOptions): Promise<'deleted' | 'gone'> {
     const { uid, gracePeriodSeconds, signal } = options;
     try {
-      await this.#transport.request('DELETE', refPath(ref), {
+      await this.#write('DELETE', refPath(ref), {
         signal,
         body: {
           apiVersion: 'v1',
@@ -225,7 +244,7 @@ export class KubeClient {
     resourceVersion: string,
     options: CallOptions = {},
   ): Promise<void> {
-    await this.#transport.request('PATCH', refPath(ref), {
+    await this.#write('PATCH', refPath(ref), {
       ...options,
       query: { fieldManager: this.#options.fieldManager },
       contentType: mergePatch,
@@ -270,11 +289,18 @@ export class KubeClient {
   /** Writes an Event as `kubectl describe` shows it, in the namespace of what it is about. */
   async createEvent(event: EventAction, options: CallOptions = {}): Promise<void> {
     const body = eventBody(event, { ...this.#options, name: randomBytes(8).toString('hex'), now: Date.now() });
-    await this.#transport.request('POST', resourcePath(events, body.metadata.namespace), {
+    await this.#write('POST', resourcePath(events, body.metadata.namespace), {
       ...options,
       body,
       resource: events.plural,
     });
+  }
+
+  #write<T>(method: Method, path: string, options: RequestOptions): Promise<T> {
+    const fence = this.#fence;
+    if (fence === undefined) return this.#transport.request(method, path, options);
+    const signal = options.signal ? AbortSignal.any([options.signal, fence.broken]) : fence.broken;
+    return this.#transport.request(method, path, { ...options, signal, permit: () => refuseBehind(fence) });
   }
 
   /** Such as `v1.36.3`. */
@@ -286,6 +312,10 @@ export class KubeClient {
   close(): Promise<void> {
     return this.#transport.close();
   }
+}
+
+function refuseBehind(fence: Fence): void {
+  if (!fence.holds()) throw notLeader();
 }
 
 type RawList<T> = {

@@ -109,6 +109,11 @@ export function classify(error: unknown): OperatorError {
   return new OperatorError('Panic', 'retryable', message, { cause: error });
 }
 
+/** What we wanted to write is the leader's to write, and we may not be it any more. */
+export function notLeader(): OperatorError {
+  return new OperatorError('NotLeader', 'conflict', 'another operator may lead by now');
+}
+
 /** We gave the work up ourselves: shutdown, or leadership lost. */
 export function aborted(cause?: unknown): OperatorError {
   return new OperatorError('Aborted', 'retryable', 'stopped before it was finished', { cause });

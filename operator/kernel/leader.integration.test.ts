@@ -50,9 +50,9 @@ async function aCandidate(identity: string, log: string[]) {
     clock: systemClock,
     log: silentLogger,
     timings,
-    onStartedLeading: async (lost) => {
+    onStartedLeading: async ({ ending }) => {
       log.push(`${identity} leads`);
-      await Promise.race([work.promise, new Promise((resolve) => lost.addEventListener('abort', resolve))]);
+      await Promise.race([work.promise, new Promise((resolve) => ending.addEventListener('abort', resolve))]);
       log.push(`${identity} ends its work`);
     },
     onStoppedLeading: () => void log.push(`${identity} stopped`),

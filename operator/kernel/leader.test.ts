@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { FakeClock, settle } from '../testkit/clock.ts';
 import { ApiError } from './errors.ts';
-import { LeaderElector, type LeaderElectorOptions } from './leader.ts';
+import { LeaderElector, type LeaderElectorOptions, type Leadership } from './leader.ts';
 import { silentLogger } from './logger.ts';
 import type { StoredObject } from './object.ts';
 
@@ -49,9 +49,9 @@ function anElector(client: Client, clock: FakeClock, options: Partial<LeaderElec
     identity: 'me',
     log: silentLogger,
     random: () => 1,
-    onStartedLeading: async (lost) => {
+    onStartedLeading: async ({ ending }) => {
       log.push('leads');
-      await new Promise((resolve) => lost.addEventListener('abort', resolve));
+      await new Promise((resolve) => ending.addEventListener('abort', resolve));
     },
     onStoppedLeading: () => void log.push('stopped'),
     ...options,
@@ -208,5 +208,46 @@ describe('the leader', () => {
     await running;
     expect(log).toEqual(['stopped']);
     expect(server.lease?.spec).toMatchObject({ holderIdentity: '' });
+  });
+
+  test('told to stop may go on writing until the renewal deadline, and not after it', async () => {
+    const clock = new FakeClock();
+    const { client } = aServer();
+    const term = Promise.withResolvers<Leadership>();
+    const onStartedLeading = (leadership: Leadership) => {
+      term.resolve(leadership);
+      return new Promise<void>(() => {});
+    };
+    const { stop, running } = anElector(client, clock, { onStartedLeading });
+    const { ending, fence } = await term.promise;
+    expect([ending.aborted, fence.holds(), fence.broken.aborted]).toEqual([false, true, false]);
+    stop.abort();
+    await clock.advance(9_000);
+    expect([ending.aborted, fence.holds(), fence.broken.aborted]).toEqual([true, true, false]);
+    await clock.advance(1_000);
+    expect([fence.holds(), fence.broken.aborted]).toEqual([false, true]);
+    await running;
+  });
+
+  test('that lost the Lease may not write: neither its old term nor while the next one runs', async () => {
+    const clock = new FakeClock();
+    const { client, store } = aServer();
+    const terms: Leadership[] = [];
+    const onStartedLeading = (leadership: Leadership) => {
+      terms.push(leadership);
+      return new Promise<void>((resolve) => leadership.ending.addEventListener('abort', () => resolve()));
+    };
+    const { elector, running } = anElector(client, clock, { onStartedLeading });
+    await settle();
+    store(held('other', 'a'));
+    await clock.advance(2_000);
+    await running;
+    expect(terms.map(({ fence }) => [fence.holds(), fence.broken.aborted])).toEqual([[false, true]]);
+    const stop = new AbortController();
+    const again = elector.run(stop.signal);
+    await clock.advance(20_000);
+    expect(terms.map(({ fence }) => fence.holds())).toEqual([false, true]);
+    stop.abort();
+    await again;
   });
 });

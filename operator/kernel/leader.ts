@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { KubeClient } from './client.ts';
+import type { Fence, KubeClient } from './client.ts';
 import { type Clock, pause } from './clock.ts';
 import { classify, hasCode } from './errors.ts';
 import { microTime } from './event.ts';
@@ -29,6 +29,14 @@ export type ElectionTimings = {
   readonly retryMs: number;
 };
 
+/** One term of leading. */
+export type Leadership = {
+  /** Aborts when the work has to end: we are told to stop, or the Lease is lost. */
+  readonly ending: AbortSignal;
+  /** What the leader writes goes through clients behind it. Told to stop, it holds until the renewal deadline. */
+  readonly fence: Fence;
+};
+
 export type LeaderElectorOptions = {
   readonly client: Pick<KubeClient, 'get' | 'create' | 'replace'>;
   readonly namespace: string;
@@ -39,8 +47,8 @@ export type LeaderElectorOptions = {
   readonly log: Logger;
   readonly random?: () => number;
   readonly timings?: Partial<ElectionTimings>;
-  /** The work of the leader. It ends soon after `lost` aborts; how it ends it itself decides. */
-  readonly onStartedLeading: (lost: AbortSignal) => Promise<void>;
+  /** The work of the leader. It ends soon after `ending` aborts. */
+  readonly onStartedLeading: (leadership: Leadership) => Promise<void>;
   /** After the work has ended, or was given up. */
   readonly onStoppedLeading?: () => void;
 };
@@ -60,8 +68,8 @@ const defaultTimings: ElectionTimings = { leaseMs: 15_000, renewDeadlineMs: 10_0
 /**
  * One leader among the processes that share a Lease, by client-go's rules: whether the holder is
  * alive is judged by seeing the Lease change on our own clock, never by comparing clocks.
- * Two processes may believe in themselves for a moment (one of them frozen past its lease), so
- * whoever writes must be fenced besides.
+ * A process that was frozen past its lease wakes up believing in itself, so whatever the leader writes
+ * is behind the fence of its term, which knows by the monotonic clock.
  */
 export class LeaderElector {
   readonly #options: LeaderElectorOptions;
@@ -98,14 +106,18 @@ export class LeaderElector {
     if (this.#renewedAt === undefined) return;
     this.#log.info({}, 'started leading');
     const { onStartedLeading, onStoppedLeading } = this.#options;
-    const lost = new AbortController();
+    const ending = new AbortController();
+    const broken = new AbortController();
     const ended = new AbortController();
-    const work = onStartedLeading(lost.signal)
+    const fence = { holds: () => !broken.signal.aborted && this.isLeading, broken: broken.signal };
+    const work = onStartedLeading({ ending: ending.signal, fence })
       .catch((error: unknown) => this.#log.error({ err: error }, 'the work of the leader failed'))
       .finally(() => ended.abort());
     const kept = await this.#renewUntil(AbortSignal.any([signal, ended.signal]));
-    lost.abort();
+    if (!kept) broken.abort();
+    ending.abort();
     const finished = await this.#waitFor(ended.signal);
+    broken.abort();
     this.#log.info({ kept, finished }, 'stopped leading');
     // Unfinished work may still write: then the Lease has to run out, or two would work at once.
     if (kept && finished) await this.#release();

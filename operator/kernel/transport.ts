@@ -15,6 +15,8 @@ export type RequestOptions = {
   readonly contentType?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
+  /** Throws when the request must not be made. Asked last, when its bytes are about to be written to a connection. */
+  readonly permit?: () => void;
   /** What the request is counted under, such as `pods` or `agents/status`; from a closed set. */
   readonly resource?: string;
 };
@@ -122,7 +124,9 @@ export class Transport {
   ): Promise<Dispatcher.ResponseData> {
     const { tls, headers } = await this.#options.credentials.resolve();
     const body = options.body === undefined ? null : JSON.stringify(options.body);
-    return choose(this.#poolsFor(tls)).request({
+    const pool = choose(this.#poolsFor(tls));
+    const dispatcher = options.permit === undefined ? pool : pool.compose(permitted(options.permit));
+    return dispatcher.request({
       method,
       path: `${this.#prefix}${path}${queryString(options.query)}`,
       headers: {
@@ -170,6 +174,21 @@ export class Transport {
     const durationMs = performance.now() - started;
     this.#options.onRequest?.({ verb, resource: resource ?? 'other', status, durationMs });
   }
+}
+
+// Waiting for credentials or for a free connection, a request can grow old: by then it may be forbidden.
+function permitted(permit: () => void): Dispatcher.DispatcherComposeInterceptor {
+  return (dispatch) => (options, handler) =>
+    dispatch(options, {
+      onRequestStart: (controller, context) => {
+        permit();
+        handler.onRequestStart?.(controller, context);
+      },
+      onResponseStart: (...start) => handler.onResponseStart?.(...start),
+      onResponseData: (...data) => handler.onResponseData?.(...data),
+      onResponseEnd: (...end) => handler.onResponseEnd?.(...end),
+      onResponseError: (...failure) => handler.onResponseError?.(...failure),
+    });
 }
 
 async function* splitLines(chunks: AsyncIterable<Buffer>, name: string): AsyncGenerator<string, void, void> {
