@@ -19,6 +19,8 @@ export const labels = {
   pool: 'openos.dev/pool',
   /** On an Agent of a pool: the revision of the template it was made from. */
   revision: 'openos.dev/revision',
+  /** On a pod whose Agent has a NetworkPolicy of its own: what the Tenant allows to all does not apply to it. */
+  network: 'openos.dev/network',
   /** On a namespace, a pod or a child: the Tenant. On a namespace it mirrors a decision, it never makes one. */
   tenant: 'openos.dev/tenant',
 } as const;

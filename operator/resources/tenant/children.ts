@@ -1,22 +1,15 @@
-import { isDeepStrictEqual } from 'node:util';
 import { labels } from '../../api/v1alpha1/names.ts';
 import type { Tenant } from '../../api/v1alpha1/tenant.ts';
 import type { Action } from '../../kernel/action.ts';
-import { apiVersionOf, type KubernetesObject, type ResourceType, type StoredObject } from '../../kernel/object.ts';
+import { apiVersionOf, type ResourceType } from '../../kernel/object.ts';
 import { limitRangeResource, networkPolicyResource, resourceQuotaResource, roleBindingResource } from '../builtin.ts';
+import { isInOrder, type ObservedChild } from '../children.ts';
 import { networkPolicies, networkPolicyNames } from './networkpolicy.ts';
 import { limitRanges, limitsName, quotaName, resourceQuotas } from './quota.ts';
 import { roleBindings, tenantRoles } from './rbac.ts';
 
 /** What one child says besides its metadata. `body` is `{spec}`, or `{roleRef, subjects}` of a binding. */
 export type ChildBody = { readonly resource: ResourceType; readonly name: string; readonly body: object };
-
-export type ObservedChild = {
-  readonly resource: ResourceType;
-  readonly object: StoredObject;
-  /** What we applied when the server made exactly this of it: it fills in defaults and writes amounts its own way. */
-  readonly appliedFrom?: KubernetesObject;
-};
 
 /** Every object a Tenant may have in a namespace. What stands under another name is never ours to delete. */
 const managed: readonly (readonly [ResourceType, readonly string[]])[] = [
@@ -66,30 +59,6 @@ export function convergeChildren(
 /** Takes the access away that the Tenant gave; what isolates and bounds the namespace stays (ADR 7). */
 export function revokeAccess(children: readonly ObservedChild[]): readonly Action[] {
   return children.filter((child) => child.resource === roleBindingResource && isManaged(child)).map(deleteChild);
-}
-
-/** Whether the two say the same apart from metadata and status. */
-export function sameContent(left: KubernetesObject, right: KubernetesObject): boolean {
-  return isDeepStrictEqual(contentOf(left), contentOf(right));
-}
-
-/** Whether nothing we care about changed from one version of a child to the next: its status at most. */
-export function isUnedited(previous: StoredObject, current: StoredObject): boolean {
-  const seen = ({ metadata }: StoredObject) => [metadata.uid, metadata.labels, metadata.deletionTimestamp];
-  return sameContent(previous, current) && isDeepStrictEqual(seen(previous), seen(current));
-}
-
-function isInOrder(wanted: KubernetesObject, { object, appliedFrom }: ObservedChild): boolean {
-  if (object.metadata.deletionTimestamp !== undefined) return false;
-  const labelled = Object.entries(wanted.metadata.labels ?? {}).every(
-    ([key, value]) => object.metadata.labels?.[key] === value,
-  );
-  return labelled && (sameContent(wanted, object) || isDeepStrictEqual(wanted, appliedFrom));
-}
-
-function contentOf(object: KubernetesObject): Readonly<Record<string, unknown>> {
-  const { apiVersion, kind, metadata, status, ...content } = object as KubernetesObject & { readonly status?: unknown };
-  return content;
 }
 
 function isChild(child: ObservedChild, resource: ResourceType, name: string): boolean {

@@ -5,8 +5,8 @@ import type { KubernetesObject, ObjectRef, ResourceType, StoredObject } from '..
 import type { PolicyRule } from '../../kernel/rbac.ts';
 import type { Explanation, PassPorts } from '../../kernel/reconcile.ts';
 import { namespaceResource, roleBindingResource } from '../builtin.ts';
+import type { AppliedChildren } from '../children.ts';
 import { tenantResource } from '../own.ts';
-import type { AppliedChildren } from './applied.ts';
 import { decide, decideRefused, type TenantObserved } from './decide.ts';
 import { observeTenant, type TenantSources } from './observe.ts';
 import { tenantRoles } from './rbac.ts';

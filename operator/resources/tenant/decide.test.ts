@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { Tenant, TenantSpec, TenantStatus } from '../../api/v1alpha1/tenant.ts';
 import { aNamespace, aTenant, at, t0 } from '../../testkit/builders.ts';
-import { type ObservedChild, wantedChildren } from './children.ts';
+import type { ObservedChild } from '../children.ts';
+import { wantedChildren } from './children.ts';
 import { decide, decideRefused, type TenantObserved } from './decide.ts';
 
 const none = { total: 0, ready: 0, failed: 0, suspended: 0 };

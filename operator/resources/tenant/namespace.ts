@@ -4,8 +4,8 @@ import type { Tenant } from '../../api/v1alpha1/tenant.ts';
 import type { Action } from '../../kernel/action.ts';
 import type { KubernetesObject, StoredObject } from '../../kernel/object.ts';
 import { namespaceResource } from '../builtin.ts';
+import type { ObservedChild } from '../children.ts';
 import { allowedRuntimeClasses } from '../tenancy.ts';
-import type { ObservedChild } from './children.ts';
 
 /** A namespace as the API server has it; only its metadata matters here. */
 export type NamespaceObject = StoredObject;

@@ -2,7 +2,7 @@ import { parseTenant, type Tenant } from '../../api/v1alpha1/tenant.ts';
 import type { StoredObject } from '../../kernel/object.ts';
 import { requeue, settled } from '../../kernel/outcome.ts';
 import { type Observation, observed } from '../../kernel/reconcile.ts';
-import type { ObservedChild } from './children.ts';
+import type { ObservedChild } from '../children.ts';
 import type { TenantObserved } from './decide.ts';
 
 /** Where a Tenant's world is looked up. */

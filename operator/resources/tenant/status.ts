@@ -3,9 +3,9 @@ import type { Tenant, TenantStatus } from '../../api/v1alpha1/tenant.ts';
 import type { Action } from '../../kernel/action.ts';
 import { type ConditionFact, conditionsFrom, findCondition, type Progress } from '../../kernel/conditions.ts';
 import { networkPolicyResource, resourceQuotaResource } from '../builtin.ts';
+import { isIsolated } from '../network.ts';
 import type { TenantObserved } from './decide.ts';
 import type { Verdict } from './namespace.ts';
-import { isIsolated } from './networkpolicy.ts';
 
 /** Why a Tenant is not Ready. After `patienceMs` of it a person must act: the Tenant is Stalled. */
 export type Problem = { readonly reason: TenantReason; readonly message: string; readonly patienceMs: number };
@@ -65,7 +65,7 @@ function verifiedNamespaces(
 function isolation(tenant: Tenant, setups: readonly Setup[]): readonly ConditionFact[] {
   if (setups.length === 0) return [];
   const type = 'NetworkIsolated';
-  if (!isIsolated(tenant)) {
+  if (!isIsolated(tenant.spec.network)) {
     const message = 'spec.network.isolation is Unmanaged: OpenOS makes no NetworkPolicy.';
     return [{ type, status: 'False', reason: 'Unmanaged', message }];
   }

@@ -1,5 +1,39 @@
-import type { KubernetesObject, ObjectRef, ResourceType, StoredObject } from '../../kernel/object.ts';
-import { type ObservedChild, sameContent } from './children.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { KubernetesObject, ObjectRef, ResourceType, StoredObject } from '../kernel/object.ts';
+
+/** Objects that we converge by server-side apply: those of a Tenant in its namespaces, and an Agent's NetworkPolicy. */
+
+export type ObservedChild = {
+  readonly resource: ResourceType;
+  readonly object: StoredObject;
+  /** What we applied when the server made exactly this of it: it fills in defaults and writes amounts its own way. */
+  readonly appliedFrom?: KubernetesObject;
+};
+
+/** Whether the two say the same apart from metadata and status. */
+export function sameContent(left: KubernetesObject, right: KubernetesObject): boolean {
+  return isDeepStrictEqual(contentOf(left), contentOf(right));
+}
+
+/** Whether nothing we care about changed from one version of a child to the next: its status at most. */
+export function isUnedited(previous: StoredObject, current: StoredObject): boolean {
+  const seen = ({ metadata }: StoredObject) => [metadata.uid, metadata.labels, metadata.deletionTimestamp];
+  return sameContent(previous, current) && isDeepStrictEqual(seen(previous), seen(current));
+}
+
+/** Whether nothing has to be applied: it stands as wanted, or as the server made it of what is wanted. */
+export function isInOrder(wanted: KubernetesObject, { object, appliedFrom }: ObservedChild): boolean {
+  if (object.metadata.deletionTimestamp !== undefined) return false;
+  const labelled = Object.entries(wanted.metadata.labels ?? {}).every(
+    ([key, value]) => object.metadata.labels?.[key] === value,
+  );
+  return labelled && (sameContent(wanted, object) || isDeepStrictEqual(wanted, appliedFrom));
+}
+
+function contentOf(object: KubernetesObject): Readonly<Record<string, unknown>> {
+  const { apiVersion, kind, metadata, status, ...content } = object as KubernetesObject & { readonly status?: unknown };
+  return content;
+}
 
 type Applied = { readonly wanted: KubernetesObject; readonly answer: StoredObject };
 
