@@ -14,6 +14,8 @@ export const StoreErrorCode = {
   DatabaseRefused: 'DatabaseRefused',
   /** Someone recorded under this sequence number first, or the history is not as it was read. */
   SequenceConflict: 'SequenceConflict',
+  /** The tenant's quota had no place left: someone took the last one first, or none was ever free. */
+  QuotaReached: 'QuotaReached',
   /** Another operator has taken over; this one must not write. */
   NotLeader: 'NotLeader',
   /** A recording that cannot be written whoever tries: events and transitions do not match. */

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startPostgres, type TestPostgres } from '../testkit/postgres.ts';
 import { openTestDatabase, silent } from '../testkit/store.ts';
 import { type Database, migrate, openDatabase, schemaIsCurrent } from './db.ts';
+import { migrations } from './migrations/index.ts';
 
 describe('migrations', () => {
   let postgres: TestPostgres;
@@ -30,7 +31,7 @@ describe('migrations', () => {
 
     expect(await schemaIsCurrent(database.db)).toBe(true);
     const { rows } = await sql<{ name: string }>`select name from kysely_migration`.execute(database.db);
-    expect(rows).toEqual([{ name: '0001-initial' }]);
+    expect(rows).toEqual(Object.keys(migrations).map((name) => ({ name })));
     const epochs = await database.db.selectFrom('leader_epoch').selectAll().execute();
     expect(epochs).toMatchObject([{ epoch: 0, holder: '' }]);
   });

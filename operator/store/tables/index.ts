@@ -1,4 +1,5 @@
 import type { ColumnType, Generated, Kysely, Transaction } from 'kysely';
+import type { TenantPlaceTable, TenantUsageTable } from './ledger.ts';
 import type { OutboxTable } from './outbox.ts';
 import type { TransitionTable } from './transition.ts';
 
@@ -13,14 +14,6 @@ export type AuditLogTable = {
   tenant_id: string;
   leader_epoch: number | null;
   detail: ColumnType<Readonly<Record<string, unknown>>, string, string>;
-};
-
-/** The quota ledger: what a tenant holds of one resource over all its namespaces. */
-export type TenantUsageTable = {
-  tenant_id: string;
-  resource: string;
-  used: number;
-  updated_at: Generated<Date>;
 };
 
 /** One row: the epoch whose holder alone may record. */
@@ -43,6 +36,7 @@ export type Tables = {
   transition: TransitionTable;
   outbox: OutboxTable;
   audit_log: AuditLogTable;
+  tenant_place: TenantPlaceTable;
   tenant_usage: TenantUsageTable;
   leader_epoch: LeaderEpochTable;
   released_schema: ReleasedSchemaTable;
