@@ -42,10 +42,12 @@ e2e: $(packages) ## Against a whole cluster with gVisor, made for it; needs root
 	@hack/ci/test.sh e2e
 test-e2e: e2e ## The same as e2e
 
-.PHONY: bench bench-start
-bench: bench-start ## All benchmarks, on the development cluster
+.PHONY: bench bench-start bench-scale
+bench: bench-start bench-scale ## All benchmarks
 bench-start: cluster-up image deploy ## Time from create to Ready, beside bare pods
 	@node hack/bench/start.ts
+bench-scale: $(packages) ## 1,000 Agents at once, their end, 10,000 cached; on simulated nodes, no root; PART=f4|f5
+	@node hack/bench/scale.ts
 
 ##@ Code
 

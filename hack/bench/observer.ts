@@ -24,6 +24,11 @@ export class Observer<T extends StoredObject> {
     await this.#reflector.whenSynced;
   }
 
+  /** How many objects satisfy `which` now. */
+  count(which: (object: T) => boolean): number {
+    return this.#reflector.list().filter(which).length;
+  }
+
   /** `performance.now()` of the first moment an object satisfies `when`. Throws after `deadlineMs`. */
   first(what: string, when: (object: T) => boolean, deadlineMs = 60_000): Promise<number> {
     return this.#wait(what, () => this.#reflector.list().some(when), deadlineMs);

@@ -1,58 +1,33 @@
-import type { V1Pod } from '@kubernetes/client-node';
-import type { Agent } from '../../operator/api/v1alpha1/agent.ts';
+import type { AgentSpec } from '../../operator/api/v1alpha1/agent.ts';
 import { KubeClient } from '../../operator/kernel/client.ts';
 import { loadKubeConfig } from '../../operator/kernel/credentials.ts';
-import { controllerUid, type KubernetesObject, type StoredObject } from '../../operator/kernel/object.ts';
+import { controllerUid } from '../../operator/kernel/object.ts';
 import { Transport } from '../../operator/kernel/transport.ts';
-import { agentPod } from '../../operator/resources/agent/pod.ts';
 import { podResource } from '../../operator/resources/builtin.ts';
 import { agentResource } from '../../operator/resources/own.ts';
 import { type Cluster, currentCluster, kubectl } from '../lib/cluster.ts';
 import { Observer } from './observer.ts';
 import { machine, quantile, spread, writesOf } from './stats.ts';
+import { agentManifest, type BenchAgent, type BenchPod, barePod, podIsReady } from './workload.ts';
 
 /** `make bench-start`: F1 and F3 of the targets; RUNS and RUNTIME_CLASS can be set. */
 const runs = Number(process.env.RUNS ?? '20');
 const runtimeClassName = process.env.RUNTIME_CLASS ?? 'gvisor';
 const namespace = 'acme-agents';
 
-type Pod = StoredObject & Pick<V1Pod, 'status'>;
-type CreatedAgent = StoredObject & Pick<Agent, 'status'>;
 type World = {
   readonly cluster: Cluster;
   readonly client: KubeClient;
-  readonly pods: Observer<Pod>;
-  readonly agents: Observer<CreatedAgent>;
+  readonly pods: Observer<BenchPod>;
+  readonly agents: Observer<BenchAgent>;
 };
 
-const spec: Agent['spec'] = {
+const spec: AgentSpec = {
   image: 'openos.dev/sample-agent:dev',
   runtimeClassName,
   // No readiness probe: the kubelet asks once a second, and what is measured here is smaller than that.
   terminationGracePeriodSeconds: 1,
 };
-
-function agentManifest(name: string): KubernetesObject & Pick<Agent, 'spec'> {
-  return { apiVersion: 'openos.dev/v1alpha1', kind: 'Agent', metadata: { name, namespace }, spec };
-}
-
-/** The very pod OpenOS would make, without an owner. */
-function barePod(name: string): KubernetesObject {
-  const metadata = { name, namespace, uid: name, resourceVersion: '', generation: 1, creationTimestamp: '' };
-  const agent: Agent = { apiVersion: 'openos.dev/v1alpha1', kind: 'Agent', metadata, spec };
-  const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
-  const pod = agentPod({ agent, tenant: 'acme', runtimeClassName, startSeq: 1, traceparent });
-  return {
-    apiVersion: pod.apiVersion,
-    kind: pod.kind,
-    metadata: { name, namespace },
-    spec: pod.spec,
-  } as KubernetesObject;
-}
-
-function podIsReady(pod: Pod): boolean {
-  return pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
-}
 
 type PodRun = { readonly totalMs: number };
 type AgentRun = { readonly totalMs: number; readonly beforeMs: number; readonly afterMs: number };
@@ -60,12 +35,12 @@ type AgentRun = { readonly totalMs: number; readonly beforeMs: number; readonly 
 async function startPod({ client, pods }: World, name: string): Promise<PodRun> {
   const ready = pods.first(`pod ${name} Ready`, (pod) => pod.metadata.name === name && podIsReady(pod));
   const started = performance.now();
-  await client.create(podResource, barePod(name));
+  await client.create(podResource, barePod(namespace, name, spec));
   return { totalMs: (await ready) - started };
 }
 
 async function startAgent({ client, pods, agents }: World, name: string): Promise<AgentRun> {
-  const mine = (pod: Pod) => pod.metadata.name.startsWith(`${name}-`) && controllerUid(pod) !== undefined;
+  const mine = (pod: BenchPod) => pod.metadata.name.startsWith(`${name}-`) && controllerUid(pod) !== undefined;
   const seen = pods.first(`the pod of ${name}`, mine);
   const podReady = pods.first(`the pod of ${name} Ready`, (pod) => mine(pod) && podIsReady(pod));
   const ready = agents.first(
@@ -73,7 +48,7 @@ async function startAgent({ client, pods, agents }: World, name: string): Promis
     (agent) => agent.metadata.name === name && agent.status?.phase === 'Ready',
   );
   const started = performance.now();
-  await client.create(agentResource, agentManifest(name));
+  await client.create(agentResource, agentManifest(namespace, name, spec));
   const [seenAt, podReadyAt, readyAt] = await Promise.all([seen, podReady, ready]);
   return { totalMs: readyAt - started, beforeMs: seenAt - started, afterMs: readyAt - podReadyAt };
 }
@@ -116,8 +91,8 @@ async function main(): Promise<void> {
   await kubectl(cluster, ['wait', '--for=condition=Ready', 'tenant/acme', '--timeout=60s']);
   const client = new KubeClient(new Transport({ credentials: loadKubeConfig(cluster.kubeconfig), version: 'bench' }));
   const stop = new AbortController();
-  const pods = new Observer<Pod>(client, podResource, namespace);
-  const agents = new Observer<CreatedAgent>(client, agentResource, namespace);
+  const pods = new Observer<BenchPod>(client, podResource, namespace);
+  const agents = new Observer<BenchAgent>(client, agentResource, namespace);
   await Promise.all([pods.start(stop.signal), agents.start(stop.signal)]);
   const world: World = { cluster, client, pods, agents };
   await remove(world);
