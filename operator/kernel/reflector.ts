@@ -21,7 +21,10 @@ export type ReflectorHooks = {
 export type ReflectorTimings = {
   /** How long a watch is asked to last; each takes a random length in between, so that many do not end together. */
   readonly watchSeconds: readonly [least: number, most: number];
-  /** A watch without even a bookmark (the server sends one a minute) for so long is dead. */
+  /**
+   * A watch without even a bookmark (the server sends one a minute) for so long is given up. A peer that is gone is
+   * noticed by the transport long before; this is for one whose kernel lives, such as a proxy that lost its server.
+   */
   readonly stallMs: number;
   /** Waits between attempts grow from the first to the second. The longest is what recovery may take. */
   readonly backoffMs: readonly [least: number, most: number];
@@ -41,7 +44,7 @@ export type ReflectorOptions<T extends StoredObject> = {
   readonly timings?: Partial<ReflectorTimings>;
 };
 
-const defaultTimings: ReflectorTimings = { watchSeconds: [300, 600], stallMs: 150_000, backoffMs: [50, 3_000] };
+const defaultTimings: ReflectorTimings = { watchSeconds: [300, 600], stallMs: 75_000, backoffMs: [50, 3_000] };
 const longestRetryAfterMs = 30_000;
 
 /**

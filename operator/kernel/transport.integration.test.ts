@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -88,7 +88,38 @@ describe('requests', () => {
     await lines.return();
     await stream.closed;
   });
+
+  test('of a quiet watch are probed by the kernel within 15 seconds: a peer that is gone cannot go unnoticed', async () => {
+    const lines = transport.lines('/x', { query: { watch: true } });
+    const first = lines.next();
+    const stream = await eventually('the watch is open', () => [...server.openWatches][0]);
+    const timers = await eventually('the kernel knows the connection', async () => {
+      const found = timersTo(server.port, await readFile('/proc/net/tcp', 'utf8'));
+      return found.length > 0 && found;
+    });
+    for (const { kind, inSeconds } of timers) {
+      expect(kind).toBe('keepalive');
+      expect(inSeconds).toBeLessThanOrEqual(15);
+    }
+    stream.raw('{}\n');
+    await first;
+    await lines.return();
+  });
 });
+
+/** The running timers of connections to a port, by the kernel's table (proc(5): 2 is keepalive, hundredths of a second). */
+function timersTo(port: number, table: string) {
+  const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  return table
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter((fields) => fields[2] === remote && fields[3] === '01')
+    .map((fields) => (fields[5] ?? '').split(':'))
+    .map(([kind, left = '']) => ({
+      kind: kind === '02' ? 'keepalive' : kind,
+      inSeconds: Number.parseInt(left, 16) / 100,
+    }));
+}
 
 describe('credentials', () => {
   test('are asked for before every request: a rotated token or certificate is used at once', async () => {

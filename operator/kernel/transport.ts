@@ -156,7 +156,9 @@ export class Transport {
     const shared = {
       // One connection per watch and a few for requests is what we want: no stream shares a window with another.
       allowH2: false,
-      connect: { ...tls, timeout: 10_000, keepAlive: true, keepAliveInitialDelay: 15_000 },
+      // A quiet connection whose peer is gone without a word ends after 15 s and ten unanswered probes, one a second:
+      // by the kernel, at no cost to the server. SYNs are repeated within the first seconds or not at all.
+      connect: { ...tls, timeout: 5_000, keepAlive: true, keepAliveInitialDelay: 15_000 },
       headersTimeout: answerTimeoutMs,
       // The API server closes after 90 s; a new handshake costs a cold start several milliseconds.
       keepAliveTimeout: 60_000,

@@ -52,6 +52,14 @@ export class TcpProxy {
     }
   }
 
+  /** The connections there are stay open and nothing passes on them any more; new ones work, as behind a NAT that forgot. */
+  strand(): void {
+    for (const [client, upstream] of this.#pairs) {
+      client.removeAllListeners('data').pause();
+      upstream.removeAllListeners('data').pause();
+    }
+  }
+
   async close(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#server.close(() => resolve());
