@@ -1,0 +1,137 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { hasCode } from '../../operator/kernel/errors.ts';
+import { StoreErrorCode } from '../../operator/store/errors.ts';
+import { listOpenAggregates, readHistory } from '../../operator/store/repositories/history.ts';
+import { currentEpoch, takeOver } from '../../operator/store/repositories/leadership.ts';
+import {
+  claimHeads,
+  deadLetter,
+  greatestStreamSeq,
+  markAttemptFailed,
+  markPublished,
+  outboxStats,
+  releaseLeases,
+} from '../../operator/store/repositories/outbox.ts';
+import { type Recording, recordTransitions } from '../../operator/store/repositories/recording.ts';
+import type { Db } from '../../operator/store/tables/index.ts';
+import { unitOfWork } from '../../operator/store/unit-of-work.ts';
+import { anOutboxRow, aRecording, aTransition } from '../../operator/testkit/store.ts';
+
+const repositories = join(import.meta.dirname, '../../operator/store/repositories');
+
+/** What only binds other functions to a database. */
+const binders: readonly string[] = ['outboxOf'];
+
+const exercised = [
+  claimHeads,
+  currentEpoch,
+  deadLetter,
+  greatestStreamSeq,
+  listOpenAggregates,
+  markAttemptFailed,
+  markPublished,
+  outboxStats,
+  readHistory,
+  recordTransitions,
+  releaseLeases,
+  takeOver,
+] as const;
+
+/** Functions of the repositories that `exerciseStore` does not call yet: their statements would be in no snapshot. */
+export async function notExercised(): Promise<readonly string[]> {
+  const files = (await readdir(repositories)).filter((name) => /^[^.]+\.ts$/.test(name));
+  const modules = await Promise.all(
+    files.map((name): Promise<Readonly<Record<string, unknown>>> => import(join(repositories, name))),
+  );
+  const known: ReadonlySet<unknown> = new Set(exercised);
+  return modules
+    .flatMap((module) => Object.entries(module))
+    .filter(([name, value]) => typeof value === 'function' && !known.has(value) && !binders.includes(name))
+    .map(([name]) => name)
+    .sort();
+}
+
+/**
+ * Calls every function of the repositories once or more, one after the other, as the operator would.
+ * `digit` (0–9, a–f) begins all ids, so that a database can be exercised again under another one.
+ * Deterministic on an empty database but for times. Throws when a function does not do its work.
+ */
+export async function exerciseStore(db: Db, digit: string): Promise<void> {
+  await takeOver(db, 'gate');
+  const { epoch } = await currentEpoch(db);
+  await record(db, epoch, digit);
+  await publish(db, digit);
+  await leaveOpen(db, epoch, digit);
+}
+
+async function record(db: Db, epoch: number, digit: string): Promise<void> {
+  const [first, second] = [id(digit, 1), id(digit, 2)];
+  const phases = ['Created', 'Scheduled', 'Starting'];
+  await recordTransitions(db, recording(epoch, first, 0, phases));
+  await unitOfWork(db, epoch, async (trx) => {
+    await recordTransitions(trx, recording(epoch, first, 3, ['Ready']));
+    await recordTransitions(trx, recording(epoch, second, 0, ['Created', 'Deleted']));
+  });
+  await refused(StoreErrorCode.SequenceConflict, recordTransitions(db, recording(epoch, first, 0, phases)));
+  await refused(StoreErrorCode.NotLeader, recordTransitions(db, recording(epoch - 1, first, 4, ['Unready'])));
+  const history = await readHistory(db, 'agent', first);
+  if (history.last?.seq !== 4) throw new Error('the history does not end where it was recorded to');
+  const open = await listOpenAggregates(db, 'agent');
+  if (!open.some((each) => each.id === first)) throw new Error('an open aggregate is not listed');
+}
+
+async function publish(db: Db, digit: string): Promise<void> {
+  const owner = 'gate';
+  const claim = { owner, leaseMs: 10_000, heads: 8, runLength: 8, lowerBound: 0 };
+  const [head] = await claimHeads(db, claim);
+  if (head === undefined) throw new Error('nothing could be claimed');
+  await releaseLeases(db, owner);
+  const claimed = await claimHeads(db, claim);
+  const [poison, ...rest] = claimed;
+  if (poison === undefined || rest.length === 0) throw new Error('what was released could not be claimed again');
+  const refusal = { eventId: poison.eventId, owner, error: 'EventTooLarge: more than the broker takes' };
+  if (!(await markAttemptFailed(db, refusal, 0))) throw new Error('an attempt was not counted');
+  const [again] = await claimHeads(db, claim);
+  if (again === undefined) throw new Error('an event did not come again after its attempt');
+  if (!(await deadLetter(db, { ...refusal, eventId: again.eventId }))) throw new Error('an event was not parked');
+  const marks = claimed.map(({ eventId }, index) => mark(eventId, index + 1));
+  const marked = await markPublished(db, marks);
+  if (marked.length !== claimed.length) throw new Error(`${marked.length} of ${claimed.length} events were marked`);
+  await releaseLeases(db, owner, [id(digit, 9)]);
+  await outboxStats(db);
+  if ((await greatestStreamSeq(db)) < claimed.length) throw new Error('the greatest sequence is not known');
+}
+
+/** What an upgrade finds: a dead letter and what waits behind it. */
+async function leaveOpen(db: Db, epoch: number, digit: string): Promise<void> {
+  await recordTransitions(db, recording(epoch, id(digit, 3), 0, ['Created', 'Scheduled']));
+  const [head] = await claimHeads(db, { owner: 'gate', leaseMs: 10_000, heads: 1, runLength: 1, lowerBound: 0 });
+  const refusal = { eventId: head?.eventId ?? '', owner: 'gate', error: 'EventTooLarge: more than the broker takes' };
+  if (!(await deadLetter(db, refusal))) throw new Error('an event was not parked');
+}
+
+function mark(eventId: string, streamSeq: number) {
+  return { eventId, streamCreated: '2030-01-01T00:00:00.123456789Z', streamSeq };
+}
+
+function recording(epoch: number, aggregate: string, lastSeq: number, phases: readonly string[]): Recording {
+  const transitions = phases.map((to) => aTransition({ to, reason: to, detail: { of: to } }));
+  const outbox = phases.map((_, index) => {
+    const seq = lastSeq + 1 + index;
+    return anOutboxRow(seq, { eventId: `${aggregate.slice(0, -4)}${aggregate.at(-1)}${`${seq}`.padStart(3, '0')}` });
+  });
+  return aRecording({ id: aggregate, epoch, lastSeq, transitions, outbox });
+}
+
+async function refused(code: StoreErrorCode, deed: Promise<unknown>): Promise<void> {
+  const error = await deed.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!hasCode(error, code)) throw new Error(`not refused as ${code}`, { cause: error });
+}
+
+function id(digit: string, n: number): string {
+  return `${digit}0000000-0000-4000-8000-00000000000${n}`;
+}
