@@ -1,21 +1,14 @@
-import { finalizers } from './api/v1alpha1/names.ts';
 import { type Caches, createCaches } from './caches.ts';
-import type { Config, MigrateConfig, UninstallConfig } from './config.ts';
+import { createClient } from './client.ts';
+import type { Config } from './config.ts';
 import { NatsBroker } from './events/nats-broker.ts';
-import { KubeClient, microTime } from './kernel/client.ts';
-import { pause, systemClock } from './kernel/clock.ts';
-import { loadKubeConfig } from './kernel/credentials.ts';
-import { classify, hasCode } from './kernel/errors.ts';
-import { execute } from './kernel/execute.ts';
-import { removeFinalizer } from './kernel/finalizer.ts';
-import { LeaderElector, leases } from './kernel/leader.ts';
+import { systemClock } from './kernel/clock.ts';
+import { classify } from './kernel/errors.ts';
+import { LeaderElector } from './kernel/leader.ts';
 import type { Logger } from './kernel/logger.ts';
-import type { StoredObject } from './kernel/object.ts';
-import { type RequestSample, Transport } from './kernel/transport.ts';
 import { lead } from './lead.ts';
 import { attemptStarts, transitions } from './resources/agent/machine.ts';
-import { tenantResource } from './resources/own.ts';
-import { migrate, openDatabase } from './store/db.ts';
+import { openDatabase } from './store/db.ts';
 import { greatestStreamSeq, outboxStats } from './store/repositories/outbox.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { type Check, type CheckResult, startServer } from './telemetry/server.ts';
@@ -149,91 +142,4 @@ function cacheCheck(caches: Caches, now: number): CheckResult {
   if (!caches.listed()) return { ok: false, detail: 'waiting for the API server (are the CRDs installed?)' };
   const silentMs = since === undefined ? 0 : now - since;
   return { ok: silentMs < disconnectedLimitMs, detail: silentMs === 0 ? 'synced' : `disconnected for ${silentMs} ms` };
-}
-
-function createClient(
-  config: UninstallConfig,
-  onRequest: (verb: string, resource: string, status: number | undefined) => void,
-): KubeClient {
-  const transport = new Transport({
-    credentials: loadKubeConfig(config.kubeconfig ?? 'in-cluster'),
-    version: config.version,
-    // Counted as the API server counts: by its verbs, a subresource with its resource.
-    onRequest: ({ verb, resource, status }) =>
-      onRequest(apiVerbs[verb], resource.split('/')[0] ?? '', status === 0 ? undefined : status),
-  });
-  return new KubeClient(transport, { instance: config.podName });
-}
-
-const apiVerbs = {
-  GET: 'get',
-  WATCH: 'watch',
-  POST: 'create',
-  PUT: 'update',
-  PATCH: 'patch',
-  DELETE: 'delete',
-} as const satisfies Record<RequestSample['verb'], string>;
-
-/** `openos migrate`: waits for the database, then brings it to this version's schema. */
-export async function runMigrate(config: MigrateConfig, log: Logger): Promise<void> {
-  const giveUpAt = systemClock.monotonic() + config.migrationWaitMs;
-  for (let tries = 0; ; tries += 1) {
-    try {
-      return await migrate(config.databaseUrl, log);
-    } catch (error) {
-      const { code, message } = classify(error);
-      if (code !== 'DatabaseUnavailable' || systemClock.monotonic() > giveUpAt) throw error;
-      if (tries % migrateTriesPerLine === 0) log.info({ code }, `waiting for Postgres: ${message}`);
-      await pause(systemClock, migrateRetryMs, new AbortController().signal);
-    }
-  }
-}
-
-const migrateRetryMs = 1_000;
-const migrateTriesPerLine = 10;
-/** How long nobody leads after an uninstall was prepared; a new installation waits at most this long. */
-const uninstallLeaseMs = 30_000;
-/** A leader whose Lease was taken notices at its next renewal. */
-const handOverMs = 4_000;
-
-/**
- * `openos prepare-uninstall`: takes the Lease from the controller, so that it puts nothing back, and removes the
- * finalizer of every Tenant. Without an operator nobody else would, and they would hang in Terminating.
- */
-export async function runPrepareUninstall(config: UninstallConfig, log: Logger): Promise<void> {
-  const client = createClient(config, () => {});
-  await seizeLease(client, config);
-  await pause(systemClock, handOverMs, new AbortController().signal);
-  const { items } = await client.list<StoredObject>(tenantResource);
-  for (const tenant of items) {
-    const ref = { resource: tenantResource, name: tenant.metadata.name };
-    for (const action of removeFinalizer(ref, tenant, finalizers.tenantProtection))
-      await execute(action, { client, log });
-  }
-  log.info({ tenants: items.length }, 'Tenants carry no finalizer any more; OpenOS can be removed');
-  await client.close();
-}
-
-/** The holder renews every few seconds: a write that met a renewal is done again on the newer version. */
-async function seizeLease(client: KubeClient, config: UninstallConfig, triesLeft = 10): Promise<void> {
-  const { namespace, lease } = config;
-  const standing = await client.get<StoredObject & { readonly spec?: object }>({
-    resource: leases,
-    namespace,
-    name: lease.name,
-  });
-  if (standing === undefined) return;
-  const spec = {
-    ...standing.spec,
-    holderIdentity: `uninstall-${config.podName}`,
-    leaseDurationSeconds: uninstallLeaseMs / 1000,
-    renewTime: microTime(systemClock.now()),
-  };
-  const taken: StoredObject & { readonly spec: object } = { ...standing, spec };
-  try {
-    await client.replace(leases, taken);
-  } catch (error) {
-    if (triesLeft === 0 || !hasCode(error, 'Conflict')) throw error;
-    await seizeLease(client, config, triesLeft - 1);
-  }
 }

@@ -2,7 +2,12 @@ import { expect, test } from 'vitest';
 import { commands, parseCommandLine, usage } from './cli.ts';
 
 test.each(Object.keys(commands))('%s is a command', (command) => {
-  expect(parseCommandLine([command])).toEqual({ kind: 'run', command });
+  expect(parseCommandLine([command])).toEqual({ kind: 'run', command, args: [] });
+});
+
+test('what follows events is for events', () => {
+  const args = ['list', '--tenant', 'acme', '--help'];
+  expect(parseCommandLine(['events', ...args])).toEqual({ kind: 'run', command: 'events', args });
 });
 
 test.each([

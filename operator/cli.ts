@@ -4,6 +4,7 @@ import { OperatorError } from './kernel/errors.ts';
 
 export const commands = {
   controller: 'reconcile Agents and Tenants and publish their events, until told to stop',
+  events: 'list, show, requeue, skip and replay events; see openos events --help',
   migrate: 'bring the database to the schema of this version, then exit',
   'prepare-uninstall': 'release what would keep Tenants in Terminating, then exit',
 } as const;
@@ -12,20 +13,22 @@ export type CommandName = keyof typeof commands;
 export type Invocation =
   | { readonly kind: 'help' }
   | { readonly kind: 'version' }
-  | { readonly kind: 'run'; readonly command: CommandName };
+  | { readonly kind: 'run'; readonly command: CommandName; readonly args: readonly string[] };
 
 /**
  * Reads the command line (without the program's own name).
  * @throws OperatorError UsageInvalid when it is not one command, --help or --version.
  */
 export function parseCommandLine(args: readonly string[]): Invocation {
+  // What follows is read by the command itself: its options are its own.
+  if (args[0] === 'events') return { kind: 'run', command: 'events', args: args.slice(1) };
   const { values, positionals } = parse(args);
   if (values.help === true) return { kind: 'help' };
   if (values.version === true) return { kind: 'version' };
   const [command, ...rest] = positionals;
   if (command === undefined) throw usageInvalid('a command is missing');
   if (!isCommand(command) || rest.length > 0) throw usageInvalid(`"${positionals.join(' ')}" is not a command`);
-  return { kind: 'run', command };
+  return { kind: 'run', command, args: [] };
 }
 
 /** The text of --help: commands and environment. */

@@ -1,20 +1,27 @@
+import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { createApp, runMigrate, runPrepareUninstall } from './app.ts';
+import { createApp } from './app.ts';
 import { type CommandName, parseCommandLine, usage } from './cli.ts';
 import { type Config, loadConfig, loadMigrateConfig, loadUninstallConfig, type UninstallConfig } from './config.ts';
+import { runEvents, runMigrate, runPrepareUninstall } from './jobs.ts';
 import { OperatorError } from './kernel/errors.ts';
 import type { Logger } from './kernel/logger.ts';
 import { createLogger } from './telemetry/log.ts';
 
 // Below the 30 seconds Kubernetes gives by default: better to exit by ourselves than to be killed.
 const drainDeadlineMs = 25_000;
-const host = { hostname: hostname(), version: process.env.OPENOS_VERSION ?? 'dev' };
+const host = {
+  hostname: hostname(),
+  process: randomBytes(3).toString('hex'),
+  version: process.env.OPENOS_VERSION ?? 'dev',
+};
 
 const commands = {
   controller: () => run(loadConfig(process.env, host), controller),
   migrate: () => run(loadMigrateConfig(process.env, host), unlessSignalled(runMigrate)),
+  events: (args) => runEvents(args, () => loadConfig(process.env, host), { print, progress }),
   'prepare-uninstall': () => run(loadUninstallConfig(process.env, host), unlessSignalled(runPrepareUninstall)),
-} as const satisfies Record<CommandName, () => Promise<never>>;
+} as const satisfies Record<CommandName, (args: readonly string[]) => Promise<void>>;
 
 /** Runs a job to its exit code. */
 async function run<C extends UninstallConfig>(config: C, job: (config: C, log: Logger) => Promise<number>) {
@@ -48,12 +55,22 @@ function nextSignal(): Promise<number> {
   return new Promise((resolve) => process.once('SIGTERM', () => resolve(143)).once('SIGINT', () => resolve(130)));
 }
 
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function progress(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
 try {
+  // Whoever reads us may have seen enough.
+  process.stdout.on('error', () => process.exit(0));
   const invocation = parseCommandLine(process.argv.slice(2));
-  if (invocation.kind === 'run') await commands[invocation.command]();
-  process.stdout.write(invocation.kind === 'help' ? usage() : `openos ${host.version}\n`);
+  if (invocation.kind === 'run') await commands[invocation.command](invocation.args);
+  else print(invocation.kind === 'help' ? usage() : `openos ${host.version}`);
 } catch (error) {
   if (!(error instanceof OperatorError)) throw error;
-  process.stderr.write(`openos: ${error.message}\n`);
-  process.exitCode = 2;
+  progress(`openos: ${error.message}`);
+  process.exitCode = ['UsageInvalid', 'ConfigInvalid'].includes(error.code) ? 2 : 1;
 }

@@ -29,7 +29,7 @@ const allEvents = ['events/schemas', 'events/registry', 'events'] as const satis
 
 /** Left may import right; api ← kernel ← resources ← app ← main, and only app sees everything. */
 const mayImport: Readonly<Record<Area, readonly Area[] | typeof everything>> = {
-  main: ['app', 'cli', 'config', 'kernel', 'telemetry'],
+  main: ['app', 'wiring', 'cli', 'config', 'kernel', 'telemetry'],
   app: everything,
   wiring: ['wiring', 'config', 'kernel', 'api', 'resources', 'store/tables', 'store', ...allEvents, 'telemetry'],
   cli: ['config', 'kernel'],

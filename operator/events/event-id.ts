@@ -13,6 +13,11 @@ export function eventId(aggregate: { readonly kind: string; readonly id: string 
   return uuidV5(`${aggregate.kind}/${aggregate.id}/${seq}`);
 }
 
+/** The id of the tombstone that stands in the place of the event with this sequence. */
+export function tombstoneId(aggregate: { readonly kind: string; readonly id: string }, seq: number): string {
+  return uuidV5(`${aggregate.kind}/${aggregate.id}/${seq}/skipped`);
+}
+
 function uuidV5(name: string): string {
   const hash = createHash('sha1').update(namespaceBytes).update(name).digest().subarray(0, 16);
   hash.writeUInt8((hash.readUInt8(6) & 0x0f) | 0x50, 6);

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { EventErrorCode, eventError } from './errors.ts';
-import { eventId } from './event-id.ts';
+import { eventId, tombstoneId } from './event-id.ts';
 import { type AnyEvent, type EventType, eventSchemas } from './schemas/index.ts';
 import { eventSubject } from './subjects.ts';
 
@@ -36,6 +36,20 @@ const traceparent = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{
  * @throws OperatorError EventInvalid: the draft does not fit its schema, its aggregate or its trace
  */
 export function encode(draft: EventDraft): EncodedEvent {
+  return encodeAs(eventId(draft.aggregate, draft.seq), draft);
+}
+
+/**
+ * Encodes the tombstone of an event that was given up; it has the sequence of that event and an id of its own.
+ * @throws as {@link encode}
+ */
+export function encodeTombstone(draft: Omit<EventDraft, 'type'>): EncodedEvent {
+  const type = `${draft.aggregate.kind}.skipped`;
+  if (!isEventType(type)) throw eventError(EventErrorCode.EventInvalid, `no tombstone for a ${draft.aggregate.kind}`);
+  return encodeAs(tombstoneId(draft.aggregate, draft.seq), { ...draft, type });
+}
+
+function encodeAs(id: string, draft: EventDraft): EncodedEvent {
   const { type, aggregate, tenantId, seq, occurredAt, traceContext, data } = draft;
   const traceId = traceparent.exec(traceContext)?.[1];
   const [kind] = type.split('.', 1);
@@ -45,7 +59,7 @@ export function encode(draft: EventDraft): EncodedEvent {
 
   const [version, schema] = latest(type);
   const parsed = schema.safeParse({
-    event_id: eventId(aggregate, seq),
+    event_id: id,
     event_type: type,
     schema_version: version,
     occurred_at: occurredAt.toISOString(),

@@ -1,11 +1,13 @@
 import type { z } from 'zod';
 import { agentEvents } from './agent.ts';
 import { agentPoolEvents } from './agentpool.ts';
+import { skippedEvents } from './skipped.ts';
 
 /** Every version of every event, ascending; the last one is what is written today. */
 export const eventSchemas = {
   ...agentEvents,
   ...agentPoolEvents,
+  ...skippedEvents,
 } as const;
 
 export type EventSchemas = typeof eventSchemas;

@@ -1,0 +1,204 @@
+import { randomUUID } from 'node:crypto';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { connect } from 'nats';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { systemClock } from '../../kernel/clock.ts';
+import { silentLogger } from '../../kernel/logger.ts';
+import { outboxOf, outboxStats } from '../../store/repositories/outbox.ts';
+import { recordTransitions } from '../../store/repositories/recording.ts';
+import {
+  encodedRecording,
+  everythingIn,
+  firstAppearances,
+  openTestBroker,
+  openTestConsumer,
+} from '../../testkit/events.ts';
+import { eventually } from '../../testkit/eventually.ts';
+import { startNats, type TestNats } from '../../testkit/nats.ts';
+import { startStore, type TestStore } from '../../testkit/store.ts';
+import { eventId } from '../event-id.ts';
+import { Publisher } from '../publisher.ts';
+import { streamName } from '../streams.ts';
+import { eventsInvocation } from './index.ts';
+
+let store: TestStore;
+let nats: TestNats;
+const cleanup: (() => Promise<void>)[] = [];
+
+beforeAll(async () => {
+  store = await startStore();
+});
+afterAll(() => store.stop());
+beforeEach(async () => {
+  nats = await startNats({ denyPublish: ['openos.events.forbidden.agent.scheduled.>'] });
+  cleanup.push(() => nats.stop());
+});
+afterEach(async () => {
+  for (const end of cleanup.splice(0).reverse()) await end();
+  await store.database.db.deleteFrom('outbox').execute();
+});
+
+type Answer = { readonly lines: readonly string[]; readonly progress: readonly string[] };
+
+/** Runs the command line as a person would, on a connection of its own. */
+async function events(...args: readonly string[]): Promise<Answer> {
+  const lines: string[] = [];
+  const progress: string[] = [];
+  const invocation = eventsInvocation(args, Date.now());
+  if (invocation.kind !== 'run') throw new Error('asked for help');
+  const broker = openTestConsumer(nats);
+  try {
+    await invocation.run({
+      db: store.database.db,
+      broker,
+      clock: systemClock,
+      print: (line) => lines.push(line),
+      progress: (line) => progress.push(line),
+      by: { actor: 'test', detail: {} },
+    });
+  } finally {
+    await broker.close();
+  }
+  return { lines, progress };
+}
+
+const json = (answer: Answer) => answer.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+const states = async (id: string) => json(await events('list', '--agent', id, '-o', 'json')).map(({ state }) => state);
+
+async function record(count: number, tenantId = 'acme'): Promise<string> {
+  const id = randomUUID();
+  await recordTransitions(store.database.db, encodedRecording({ epoch: store.epoch, id, count, tenantId }));
+  return id;
+}
+
+function publish(maxAttempts = 1): void {
+  const broker = openTestBroker(nats);
+  const publisher = new Publisher({ outbox: outboxOf(store.database.db), broker, log: silentLogger, maxAttempts });
+  publisher.start();
+  cleanup.push(async () => {
+    await publisher.stop();
+    await broker.close();
+  });
+}
+
+const idOf = (id: string, seq: number) => eventId({ kind: 'agent', id }, seq);
+const settled = (what: string, check: () => Promise<boolean>) => eventually(what, check, 20_000);
+const drained = () =>
+  settled('the outbox is drained', async () => (await outboxStats(store.database.db)).pending === 0);
+
+test('list tells where the events stand, and only those that were asked for', async () => {
+  const [mine, other] = [await record(3), await record(1, 'other')];
+  expect(await states(mine)).toEqual(['Pending', 'Pending', 'Pending']);
+  publish();
+  await drained();
+  expect(await states(mine)).toEqual(['Published', 'Published', 'Published']);
+  const sequences = async (...args: readonly string[]) =>
+    json(await events('list', '-o', 'json', ...args)).map(({ aggregateId, seq }) => `${aggregateId}/${seq}`);
+  expect(await sequences('--tenant', 'other')).toEqual([`${other}/1`]);
+  expect(await sequences('--agent', mine, '--limit', '1')).toEqual([`${mine}/3`]);
+  expect(await sequences('--state', 'pending')).toEqual([]);
+  expect(await sequences('--type', 'agent.ready')).toEqual([]);
+  expect(await sequences('--from', '2030-01-01', '--to', '2030-01-02')).toHaveLength(4);
+  expect(await sequences('--from', '2030-01-02')).toEqual([]);
+  // One header and a row each.
+  expect((await events('list')).lines).toHaveLength(5);
+});
+
+test('what the broker refuses is listed with the reason, explained, and published once the cause is mended', async () => {
+  const id = await record(3, 'forbidden');
+  publish();
+  await settled('the first is dead-lettered', async () => (await states(id))[0] === 'DeadLettered');
+  const [letter] = json(await events('dead-letters', '-o', 'json'));
+  expect(letter).toMatchObject({ eventId: idOf(id, 1), waitingBehind: 2, attempts: 1 });
+  const [waiting] = json(await events('show', idOf(id, 3), '-o', 'json'));
+  expect(waiting).toMatchObject({ state: 'Pending', openBefore: [idOf(id, 1), idOf(id, 2)] });
+
+  expect((await events('requeue', '--all', '--dry-run')).lines).toHaveLength(1);
+  expect(await states(id)).toEqual(['DeadLettered', 'Pending', 'Pending']);
+
+  for (const end of cleanup.splice(0).reverse()) await end();
+  nats = await startNats();
+  cleanup.push(() => nats.stop());
+  expect((await events('requeue', '--tenant', 'forbidden')).lines).toHaveLength(1);
+  expect((await events('requeue', '--tenant', 'forbidden')).lines).toHaveLength(0);
+  publish();
+  await drained();
+  expect(firstAppearances(await everythingIn(nats)).get(id)).toEqual([1, 2, 3]);
+  const audit = await store.database.db.selectFrom('audit_log').selectAll().where('aggregate_id', '=', id).execute();
+  expect(audit.map(({ actor, action }) => [actor, action])).toContainEqual(['test', 'event.requeued']);
+});
+
+test('a skipped event leaves a tombstone in its place, and those behind it go out', async () => {
+  const id = await record(1, 'forbidden');
+  publish();
+  await settled('it is dead-lettered', async () => (await states(id))[0] === 'DeadLettered');
+  await recordTransitions(store.database.db, {
+    ...encodedRecording({ epoch: store.epoch, id, lastSeq: 1, tenantId: 'acme' }),
+  });
+  await expect(events('skip', idOf(id, 1))).rejects.toMatchObject({ code: 'UsageInvalid' });
+  await expect(events('skip', idOf(id, 2), '--reason', 'no')).rejects.toMatchObject({ code: 'EventNotDeadLettered' });
+  expect((await events('skip', idOf(id, 1), '--reason', 'no', '--dry-run')).lines).toHaveLength(1);
+  expect(await states(id)).toEqual(['DeadLettered', 'Pending']);
+
+  await events('skip', idOf(id, 1), '--reason', 'the tenant is gone');
+  await drained();
+  expect(await states(id)).toEqual(['Skipped', 'Published']);
+  const [tombstone, next] = (await everythingIn(nats)).map(({ event }) => event);
+  expect(tombstone).toMatchObject({
+    event_type: 'agent.skipped',
+    sequence: 1,
+    data: { skippedEventId: idOf(id, 1), skippedEventType: 'agent.scheduled', reason: 'the tenant is gone' },
+  });
+  expect(tombstone?.event_id).not.toBe(idOf(id, 1));
+  expect(next).toMatchObject({ event_type: 'agent.scheduled', sequence: 2 });
+  expect((await events('skip', idOf(id, 1), '--reason', 'again')).lines).toEqual([]);
+  expect(await everythingIn(nats)).toHaveLength(2);
+});
+
+test('what the stream has lost is published again, in order and with the same ids; what it has is left alone', async () => {
+  const [lost, kept] = [await record(3), await record(2, 'kept')];
+  publish();
+  await drained();
+  const before = await everythingIn(nats);
+  await purge('openos.events.acme.>');
+  const [explained] = json(await events('show', idOf(lost, 2), '-o', 'json'));
+  expect(explained).toMatchObject({ state: 'Published', inStream: false });
+
+  expect((await events('replay', '--all', '--dry-run')).lines).toHaveLength(3);
+  expect(await everythingIn(nats)).toHaveLength(2);
+  expect((await events('replay', '--all')).lines).toHaveLength(3);
+  await drained();
+  const after = await everythingIn(nats);
+  expect(firstAppearances(after)).toEqual(
+    new Map([
+      [kept, [1, 2]],
+      [lost, [1, 2, 3]],
+    ]),
+  );
+  const ids = (received: typeof before) => received.map(({ event }) => event.event_id).sort();
+  expect(ids(after)).toEqual(ids(before));
+  expect((await events('replay', '--all')).lines).toHaveLength(0);
+});
+
+test('without a broker what needs none still answers', async () => {
+  const id = await record(1);
+  await nats.kill();
+  expect(await states(id)).toEqual(['Pending']);
+  await expect(events('replay', '--all')).rejects.toMatchObject({ code: 'BrokerUnavailable' });
+});
+
+test('ids that do not exist are told', async () => {
+  await expect(events('show', randomUUID())).rejects.toMatchObject({ code: 'EventNotFound' });
+  await expect(events('requeue', randomUUID())).rejects.toMatchObject({ code: 'EventNotFound' });
+});
+
+async function purge(filter: string): Promise<void> {
+  const connection = await connect({
+    servers: nats.url.replace(/^nats:\/\/[^@]*@/, ''),
+    user: 'openos',
+    pass: 'secret',
+  });
+  const manager = await jetstreamManager(connection);
+  await manager.streams.purge(streamName, { filter });
+  await connection.close();
+}

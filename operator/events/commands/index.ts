@@ -1,0 +1,59 @@
+import { deadLetters, list, show } from './inspect.ts';
+import type { EventsPorts } from './ports.ts';
+import { replay, requeue, skip } from './repair.ts';
+import { type EventsRequest, eventOptions, parseEventsRequest, usage } from './request.ts';
+
+type EventsCommand = {
+  readonly args: string;
+  readonly text: string;
+  readonly run: (ports: EventsPorts, request: EventsRequest) => Promise<void>;
+};
+
+const commands: Readonly<Record<string, EventsCommand>> = {
+  list: { args: '', text: 'the newest events and where each stands', run: list },
+  show: { args: 'EVENT-ID…', text: 'all that is known of an event, and what it waits for', run: show },
+  'dead-letters': {
+    args: '',
+    text: 'events the broker would not take, why, and what waits behind them',
+    run: deadLetters,
+  },
+  requeue: { args: '[EVENT-ID…]', text: 'publish dead-lettered events again, their cause being mended', run: requeue },
+  skip: {
+    args: 'EVENT-ID… --reason TEXT',
+    text: 'give a dead-lettered event up; a tombstone takes its place',
+    run: skip,
+  },
+  replay: { args: '[EVENT-ID…]', text: 'publish again what the stream has lost', run: replay },
+};
+
+/** The text of `openos events --help`. */
+export function eventsUsage(): string {
+  const options = Object.entries(eventOptions).map(([name, option]): readonly [string, string] => {
+    const short = 'short' in option ? `-${option.short}, ` : '';
+    return [`${short}--${name}${'value' in option ? ` ${option.value}` : ''}`, option.text];
+  });
+  return [
+    'usage: openos events COMMAND [EVENT-ID…] [OPTIONS]\n\nReads and repairs the outbox. Every command can be run again: what is done already is left alone.\n\nCommands\n',
+    ...Object.entries(commands).map(([name, { args, text }]) => `  ${`${name} ${args}`.padEnd(34)}  ${text}\n`),
+    '\nOptions\n',
+    ...options.map(([name, text]) => `  ${name.padEnd(34)}  ${text}\n`),
+  ].join('');
+}
+
+export type EventsInvocation =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'run'; readonly run: (ports: EventsPorts) => Promise<void> };
+
+/**
+ * Reads the command line after `openos events`. What it runs throws OperatorError EventNotFound,
+ * EventNotDeadLettered, UsageInvalid, and those of the database and the broker.
+ * @throws OperatorError UsageInvalid
+ */
+export function eventsInvocation(args: readonly string[], now: number): EventsInvocation {
+  const request = parseEventsRequest(args, now);
+  if (request.help) return { kind: 'help' };
+  if (request.command === undefined) throw usage('a command is missing');
+  const command = Object.hasOwn(commands, request.command) ? commands[request.command] : undefined;
+  if (command === undefined) throw usage(`"${request.command}" is not a command`);
+  return { kind: 'run', run: (ports) => command.run(ports, request) };
+}
