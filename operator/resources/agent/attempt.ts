@@ -98,9 +98,15 @@ export function startRow(observed: AgentObserved): AgentRow | undefined {
 function countedAttempt(observed: AgentObserved, now: number): number {
   const last = lastRow(observed.history);
   if (last === undefined || observed.history.kind === 'unavailable') return 1;
-  const ready = observed.history.latestByPhase.Ready;
-  const proved = last.to === 'Ready' && ready !== undefined && now - ready.observedAt >= defaults.attemptsResetAfterMs;
-  return proved ? 1 : last.attempt;
+  const reset = attemptsResetAt(observed);
+  return reset !== undefined && now >= reset ? 1 : last.attempt;
+}
+
+/** When an agent that took several tries will have proved itself; ms since the epoch. */
+export function attemptsResetAt({ history }: AgentObserved): number | undefined {
+  const last = lastRow(history);
+  const unproved = last?.to === 'Ready' && last.attempt > 1;
+  return unproved ? last.observedAt + defaults.attemptsResetAfterMs : undefined;
 }
 
 /** Exponential, from the second try on: base, 2·base, 4·base … up to max. A retry after Failed has waited already. */

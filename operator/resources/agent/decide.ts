@@ -4,7 +4,7 @@ import type { Decision } from '../../kernel/decision.ts';
 import { type Outcome, requeue, requeueAt, settled, soonest } from '../../kernel/outcome.ts';
 import { podResource } from '../builtin.ts';
 import { agentResource } from '../own.ts';
-import { type Attempt, attemptOf } from './attempt.ts';
+import { type Attempt, attemptOf, attemptsResetAt } from './attempt.ts';
 import { type Blocker, blockerOf } from './blockers.ts';
 import { type AgentTransition, agentTransitions } from './events.ts';
 import {
@@ -20,7 +20,7 @@ import { isOut, lastRow } from './history.ts';
 import { deletionDue, sessionEnd } from './lifecycle.ts';
 import { startsAttempt, walk } from './machine.ts';
 import { agentPod } from './pod.ts';
-import { agentStatus, statusEvents, statusWrite } from './status.ts';
+import { agentStatus, stalledFrom, statusEvents, statusWrite } from './status.ts';
 
 export type AgentDecision = Decision<AgentTransition, AgentStatus>;
 
@@ -155,11 +155,13 @@ function deadlines(
     upcoming(starting ? attempt.deadline : undefined, now),
     upcoming(onProbation && readySince !== undefined ? readySince + crashLoopProbationMs : undefined, now),
     upcoming(attempt.retryFailedAt, now),
+    upcoming(attemptsResetAt(observed), now),
     upcoming(phase === 'Completed' ? undefined : sessionEnd(observed), now),
     upcoming(deletionDue(observed), now),
     awaitsPod && now >= attempt.notBefore ? requeue(podRecheckMs) : settled,
     last !== undefined && !isOut(last) ? requeue(publishRecheckMs) : settled,
     blocker === undefined || blocker.onlyByUser ? settled : requeue(blockerRecheckMs),
+    upcoming(stalledFrom(observed.agent, blocker, now), now),
   ];
 }
 

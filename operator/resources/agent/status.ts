@@ -296,9 +296,16 @@ function stalledReason(agent: Agent, shown: Shown, blocker: Blocker | undefined,
   if (shown.phase === 'Failed') return 'RetriesExhausted';
   // A running pod is not stalled by what only its successor would need.
   if (blocker?.condition === undefined || shown.reason !== blocker.reason) return undefined;
-  const since = findCondition(agent.status?.conditions ?? [], blocker.condition);
+  const from = stalledFrom(agent, blocker, now);
+  return from !== undefined && now >= from ? blocker.reason : undefined;
+}
+
+/** When what blocks the agent, and others could cure, has lasted long enough to be called Stalled; ms since the epoch. */
+export function stalledFrom(agent: Agent | undefined, blocker: Blocker | undefined, now: number): number | undefined {
+  if (blocker?.condition === undefined || blocker.onlyByUser) return undefined;
+  const since = findCondition(agent?.status?.conditions ?? [], blocker.condition);
   const sinceMs = since?.status === 'False' ? new Date(since.lastTransitionTime).getTime() : now;
-  return now - sinceMs >= stalledAfterMs ? blocker.reason : undefined;
+  return sinceMs + stalledAfterMs;
 }
 
 /** What a create that the API server refused shows: the server's own words, Reconciling first and Stalled after a minute. */
