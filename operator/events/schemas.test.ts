@@ -1,31 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
 import { aDraft } from '../testkit/events.ts';
 import { encode } from './registry.ts';
 import { releasableSchemas, renderEventSchemas } from './render.ts';
-
-const releasedFolder = join(import.meta.dirname, 'schemas/released');
-const released = readdirSync(releasedFolder).map((file) => ({
-  name: file.replace(/\.json$/, ''),
-  schema: JSON.parse(readFileSync(join(releasedFolder, file), 'utf8')) as unknown,
-}));
-const current = new Map(releasableSchemas().map(({ type, version, schema }) => [`${type}@${version}`, schema]));
-
-describe('released schemas', () => {
-  test('there are some, or the comparison would hold for nothing', () => {
-    expect(released.length).toBeGreaterThanOrEqual(10);
-  });
-
-  test.each(released)('$name is what it was when it was released', ({ name, schema }) => {
-    expect(current.get(name)).toEqual(schema);
-  });
-
-  test('every schema that is written today is released', () => {
-    expect([...current.keys()].sort()).toEqual(released.map(({ name }) => name).sort());
-  });
-});
 
 describe('the rendered contract', () => {
   const files = renderEventSchemas();
@@ -33,7 +10,7 @@ describe('the rendered contract', () => {
 
   test('has a file per schema and one for all subjects', () => {
     expect(files.map(({ path }) => path)).toContain('operator/events/schemas/generated/agent.ready@1.0.generated.json');
-    expect(files).toHaveLength(current.size + 1);
+    expect(files).toHaveLength(releasableSchemas().length + 1);
   });
 
   test('a standard validator takes what we encode and refuses what lacks a required field', () => {
