@@ -10,6 +10,7 @@ export type Config = {
   readonly natsUrl: string;
   /** Where the operator itself runs: its Lease lives there. */
   readonly namespace: string;
+  /** Unique among the processes that share a Lease: a container that is restarted in its pod goes on under it. */
   readonly podName: string;
   readonly httpPort: number;
   readonly logLevel: (typeof logLevels)[number];
@@ -31,7 +32,12 @@ export type UninstallConfig = Omit<Config, 'databaseUrl' | 'natsUrl'>;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 /** What is known of the process without being told. */
-export type HostFacts = { readonly hostname: string; readonly version: string };
+export type HostFacts = {
+  readonly hostname: string;
+  /** Tells the processes of one host apart. */
+  readonly process: string;
+  readonly version: string;
+};
 
 const unitMilliseconds = new Map([
   ['ms', 1],
@@ -50,7 +56,7 @@ const unitBytes = new Map([
 
 const shared = {
   OPENOS_NAMESPACE: dnsLabel().prefault('openos-system').describe('namespace the operator runs in'),
-  OPENOS_POD_NAME: dnsName().optional().describe('name of this process (default: the host name)'),
+  OPENOS_POD_NAME: dnsName().optional().describe('name of this process, its own in Lease and record (default: host name and a random part)'),
   OPENOS_HTTP_PORT: whole(0, 65_535).prefault('8080').describe('port of /metrics, /healthz and /readyz; 0 takes any'),
   OPENOS_LOG_LEVEL: z
     .enum(logLevels, `one of ${logLevels.join(', ')}`)
@@ -117,7 +123,7 @@ function sharedConfig(values: z.output<typeof uninstallSchema>, host: HostFacts)
   return {
     version: host.version,
     namespace: values.OPENOS_NAMESPACE,
-    podName: values.OPENOS_POD_NAME ?? host.hostname,
+    podName: values.OPENOS_POD_NAME ?? `${host.hostname}-${host.process}`,
     httpPort: values.OPENOS_HTTP_PORT,
     logLevel: values.OPENOS_LOG_LEVEL,
     defaultRuntimeClass: values.OPENOS_DEFAULT_RUNTIME_CLASS,
