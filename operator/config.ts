@@ -56,7 +56,9 @@ const unitBytes = new Map([
 
 const shared = {
   OPENOS_NAMESPACE: dnsLabel().prefault('openos-system').describe('namespace the operator runs in'),
-  OPENOS_POD_NAME: dnsName().optional().describe('name of this process, its own in Lease and record (default: host name and a random part)'),
+  OPENOS_POD_NAME: dnsName()
+    .optional()
+    .describe('name of this process, its own in Lease and record (default: host name and a random part)'),
   OPENOS_HTTP_PORT: whole(0, 65_535).prefault('8080').describe('port of /metrics, /healthz and /readyz; 0 takes any'),
   OPENOS_LOG_LEVEL: z
     .enum(logLevels, `one of ${logLevels.join(', ')}`)

@@ -1,10 +1,13 @@
 import type { Action, EventAction } from './action.ts';
 import type { Decision } from './decision.ts';
 import { aborted, classify, type OperatorError } from './errors.ts';
-import type { Outcome } from './outcome.ts';
+import { type Outcome, requeue } from './outcome.ts';
 
 /** What `observe` found: a value to decide on, or an outcome when it cannot know yet (or nothing is left to do). */
 export type Observation<Observed> = { readonly kind: 'observed'; readonly value: Observed } | Outcome;
+
+/** What `observe` answers while a cache is behind, or contradicts what the API server itself says. */
+export const unsynced: Outcome = requeue(500);
 
 export function observed<Observed>(value: Observed): Observation<Observed> {
   return { kind: 'observed', value };
@@ -64,7 +67,7 @@ export async function reconcilePass<Observed, Transition, Status>(
     await ports.record(value, decision.transitions);
   }
 
-  const failure = await runPlan(ports, value, decision.plan, signal);
+  const failure = await runPlan(ports, value, decision.plan, signal, decision.unordered === true ? sideBySide : 1);
   const end: Explanation<Status> = failure === undefined ? decision : explained(ports, value, decision, failure, now);
   await runPlan(ports, value, end.events ?? [], signal);
 
@@ -77,21 +80,33 @@ export async function reconcilePass<Observed, Transition, Status>(
 
 type Failure = { readonly action: Action; readonly error: OperatorError };
 
+/** How many actions of an unordered plan go out at a time. */
+const sideBySide = 16;
+
+/** The first failure ends the plan: what has gone out by then is waited for, nothing more is begun. */
 async function runPlan<Observed, Transition, Status>(
   ports: PassPorts<Observed, Transition, Status>,
   value: Observed,
   plan: readonly Action[],
   signal: AbortSignal,
+  width = 1,
 ): Promise<Failure | undefined> {
-  for (const action of plan) {
-    refuseIfAborted(signal);
-    try {
-      await ports.execute(action, value);
-    } catch (thrown) {
-      return { action, error: classify(thrown) };
+  const open = plan.values();
+  let failure: Failure | undefined;
+  const lane = async (): Promise<void> => {
+    for (const action of open) {
+      if (signal.aborted) return;
+      try {
+        await ports.execute(action, value);
+      } catch (thrown) {
+        failure ??= { action, error: classify(thrown) };
+      }
+      if (failure !== undefined) return;
     }
-  }
-  return undefined;
+  };
+  await Promise.all(Array.from({ length: Math.min(width, plan.length) }, lane));
+  if (failure === undefined && plan.length > 0) refuseIfAborted(signal);
+  return failure;
 }
 
 function explained<Observed, Transition, Status>(

@@ -1,8 +1,8 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { type Agent, parseAgent } from '../../api/v1alpha1/agent.ts';
 import type { StoredObject } from '../../kernel/object.ts';
-import { requeue, settled } from '../../kernel/outcome.ts';
-import { type Observation, observed } from '../../kernel/reconcile.ts';
+import { settled } from '../../kernel/outcome.ts';
+import { type Observation, observed, unsynced } from '../../kernel/reconcile.ts';
 import { allowedRuntimeClasses, type TenancyPorts, tenancyOf } from '../tenancy.ts';
 import type { AgentObserved } from './facts.ts';
 import { type AgentHistory, lastRow } from './history.ts';
@@ -28,14 +28,13 @@ export type AgentSources = TenancyPorts & {
   readonly defaultRuntimeClass: string;
 };
 
-const unsyncedRecheckMs = 500;
 const withPod: ReadonlySet<string> = new Set(['Scheduled', 'Starting', 'Ready', 'NotReady']);
 
 /** One frozen look at the agent with this UID; settled when neither an object, a record nor a pod is left of it. */
 export async function observeAgent(uid: string, sources: AgentSources): Promise<Observation<AgentObserved>> {
   // The record first: the caches are then at least as new as it, and a decision never mixes an old pod with a new row.
   const history = await sources.history(uid);
-  if (!sources.synced()) return requeue(unsyncedRecheckMs);
+  if (!sources.synced()) return unsynced;
   const object = sources.agent(uid);
   const pods = sources.podsOf(uid);
   const last = lastRow(history);
@@ -48,8 +47,7 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
   const ended = object === undefined && last?.to !== 'Terminating';
   const lost = object !== undefined && pods.length === 0 && last !== undefined && withPod.has(last.to);
   const standing = object !== undefined;
-  if ((ended || lost) && (await sources.isStanding(uid, namespace, name)) !== standing)
-    return requeue(unsyncedRecheckMs);
+  if ((ended || lost) && (await sources.isStanding(uid, namespace, name)) !== standing) return unsynced;
 
   const present = object !== undefined && object.metadata.deletionTimestamp === undefined ? object : undefined;
   const parsed = present === undefined ? undefined : parseAgent(present);

@@ -1,7 +1,7 @@
 import { type AgentPool, parseAgentPool } from '../../api/v1alpha1/agentpool.ts';
 import type { StoredObject } from '../../kernel/object.ts';
 import { requeue, settled } from '../../kernel/outcome.ts';
-import { type Observation, observed } from '../../kernel/reconcile.ts';
+import { type Observation, observed, unsynced } from '../../kernel/reconcile.ts';
 import { type TenancyPorts, tenancyOf } from '../tenancy.ts';
 import type { PoolObserved, Refusal } from './decide.ts';
 import { lastRow, type PoolHistory } from './history.ts';
@@ -26,7 +26,6 @@ export type PoolSources = TenancyPorts & {
   readonly newTraceparent: () => string;
 };
 
-const unsyncedRecheckMs = 500;
 /** The watch wakes the pool when the cache has caught up; this is the net below it. */
 const outstandingRecheckMs = 2_000;
 
@@ -34,7 +33,7 @@ const outstandingRecheckMs = 2_000;
 export async function observePool(uid: string, sources: PoolSources): Promise<Observation<PoolObserved>> {
   // The record first: the caches are then at least as new as it.
   const history = await sources.history(uid);
-  if (!sources.synced()) return requeue(unsyncedRecheckMs);
+  if (!sources.synced()) return unsynced;
   if (sources.outstanding(uid)) return requeue(outstandingRecheckMs);
   const object = sources.pool(uid);
   const objects = sources.membersOf(uid);
@@ -44,7 +43,7 @@ export async function observePool(uid: string, sources: PoolSources): Promise<Ob
   const namespace = object?.metadata.namespace ?? last?.detail.namespace ?? objects[0]?.metadata.namespace ?? '';
   const name = object?.metadata.name ?? last?.detail.name ?? ownerName(objects[0], uid);
   if (object === undefined && !(await isGone(uid, namespace, name, objects[0], sources))) {
-    return requeue(unsyncedRecheckMs);
+    return unsynced;
   }
   const isGoing = object?.metadata.deletionTimestamp !== undefined;
   const present = isGoing ? undefined : object;

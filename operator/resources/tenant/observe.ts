@@ -1,7 +1,7 @@
 import { parseTenant, type Tenant } from '../../api/v1alpha1/tenant.ts';
 import type { StoredObject } from '../../kernel/object.ts';
-import { requeue, settled } from '../../kernel/outcome.ts';
-import { type Observation, observed } from '../../kernel/reconcile.ts';
+import { settled } from '../../kernel/outcome.ts';
+import { type Observation, observed, unsynced } from '../../kernel/reconcile.ts';
 import type { ObservedChild } from '../children.ts';
 import type { TenantObserved } from './decide.ts';
 
@@ -20,11 +20,9 @@ export type TenantSources = {
   readonly agentPhases: (namespace: string) => readonly (string | undefined)[];
 };
 
-const unsyncedRecheckMs = 500;
-
 /** One frozen look at the Tenant of this name; settled when there is none. */
 export async function observeTenant(name: string, sources: TenantSources): Promise<Observation<TenantObserved>> {
-  if (!sources.synced()) return requeue(unsyncedRecheckMs);
+  if (!sources.synced()) return unsynced;
   const object = sources.tenant(name);
   if (object === undefined) return settled;
   const parsed = parseTenant(object);
