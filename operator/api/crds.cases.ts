@@ -247,7 +247,6 @@ export const agentPoolCases: readonly SpecCase[] = [
       minReadySeconds: 5,
       updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: '10%' } },
       progressDeadlineSeconds: 6,
-      revisionHistoryLimit: 0,
       paused: true,
       scheduling: 'Packed',
       maxConsecutiveFailures: 1,

@@ -179,6 +179,54 @@ describe('an action that fails', () => {
   });
 });
 
+describe('an unordered plan', () => {
+  const names = Array.from({ length: 40 }, (_, index) => `n${index}`);
+  const unordered = (events: Decision<string, string>['events'] = []): Ports['decide'] => {
+    return () => ({ transitions: [], plan: names.map(create), unordered: true, events, outcome: settled });
+  };
+  const note = { kind: 'event', type: 'Normal', reason: 'R', action: 'a', note: 'n' } as const;
+  const event = { ...note, regarding: { apiVersion: 'v1', kind: 'ConfigMap', name: 'n', uid: 'u' } };
+
+  test('goes out side by side, all of it and never more than 16 at a time; its events afterwards', async () => {
+    const calls: string[] = [];
+    let now = 0;
+    let most = 0;
+    const execute: Ports['execute'] = async (action) => {
+      now += 1;
+      most = Math.max(most, now);
+      await Promise.resolve();
+      now -= 1;
+      calls.push(action.kind === 'create' ? nameOf(action) : action.kind);
+    };
+    await reconcilePass({ ...portsOn(aWorld(), []), decide: unordered([event]), execute }, 'k', time);
+    expect(most).toBe(16);
+    expect(calls.slice(0, -1).toSorted()).toEqual(names.toSorted());
+    expect(calls.at(-1)).toBe('event');
+  });
+
+  test.each([
+    ['the first failure', () => new OperatorError('Refused', 'retryable', 'm'), 'Refused'],
+    ['an abort', () => undefined, 'Aborted'],
+  ])('%s lets nothing more begin; what is under way ends first', async (_, failing, code) => {
+    const begun: string[] = [];
+    const ended: string[] = [];
+    const lost = new AbortController();
+    const execute: Ports['execute'] = async (action) => {
+      begun.push(nameOf(action));
+      await new Promise(setImmediate);
+      ended.push(nameOf(action));
+      if (nameOf(action) !== 'n3') return;
+      const error = failing();
+      if (error !== undefined) throw error;
+      lost.abort();
+    };
+    const ports = { ...portsOn(aWorld(), []), decide: unordered([event]), execute };
+    await expect(reconcilePass(ports, 'k', { now: 0, signal: lost.signal })).rejects.toMatchObject({ code });
+    expect(begun.length).toBeLessThan(20);
+    expect(ended).toEqual(begun);
+  });
+});
+
 describe('leadership lost in the middle', () => {
   test('nothing more is written', async () => {
     const calls: string[] = [];

@@ -62,14 +62,13 @@ export const agentPoolSpecSchema = z
     progressDeadlineSeconds: seconds()
       .optional()
       .describe('A roll-out without progress for this many seconds is reported as failed. Default 600.'),
-    revisionHistoryLimit: count(1000)
-      .optional()
-      .describe('How many old revisions of the template are kept. Default 10.'),
     paused: z.boolean().optional().describe('Whether changes of the template wait.'),
     scheduling: z
       .enum(['Packed', 'Distributed'])
       .optional()
-      .describe('Packed: fill nodes one after the other. Distributed: spread over nodes.'),
+      .describe(
+        'Packed: new Agents go where others of the pool are. Distributed: they are spread over nodes. A wish: none waits for it. The template’s own podAffinity (Packed) or topologySpreadConstraints (Distributed) stand instead.',
+      ),
     maxConsecutiveFailures: z
       .int()
       .min(1)

@@ -141,8 +141,6 @@ export const TenantReason = {
   QuotaExceeded: 'QuotaExceeded',
   /** The operator cannot reach its database. Comes by itself. */
   DatabaseUnavailable: 'DatabaseUnavailable',
-  /** This version does not act on a field that is set: the message names it; remove it or upgrade. */
-  FieldNotSupported: 'FieldNotSupported',
   /** The spec cannot be carried out as written: the message says what to correct. */
   InvalidSpec: 'InvalidSpec',
   /** The Tenant is being deleted and its agents are not gone yet. */

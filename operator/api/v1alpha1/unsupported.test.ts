@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { AgentSpec } from './agent.ts';
-import type { AgentPoolSpec } from './agentpool.ts';
 import type { TenantSpec } from './tenant.ts';
-import { unsupportedAgentFields, unsupportedAgentPoolFields, unsupportedTenantFields } from './unsupported.ts';
+import { unsupportedAgentFields, unsupportedTenantFields } from './unsupported.ts';
 
 describe('fields of an Agent this version does not act on', () => {
   const cases: readonly (readonly [string, AgentSpec, readonly string[]])[] = [
@@ -23,31 +22,6 @@ describe('fields of an Agent this version does not act on', () => {
   ];
   it.each(cases)('%s', (_title, spec, expected) => {
     expect(unsupportedAgentFields(spec)).toEqual(expected);
-  });
-});
-
-describe('fields of an AgentPool this version does not act on', () => {
-  const template = { spec: { image: 'a' } };
-  const cases: readonly (readonly [string, AgentPoolSpec, readonly string[]])[] = [
-    ['a template is all it takes', { template }, []],
-    [
-      'size, roll-out and its limits are supported',
-      { template, replicas: 3, paused: true, minReadySeconds: 1, maxConsecutiveFailures: 2, updateStrategy: {} },
-      [],
-    ],
-    [
-      'places and old revisions are not',
-      { template, scheduling: 'Packed', revisionHistoryLimit: 3 },
-      ['revisionHistoryLimit', 'scheduling'],
-    ],
-    [
-      'nor is what its Agents could not act on',
-      { template: { spec: { image: 'a', networkPolicy: {} } } },
-      ['template.spec.networkPolicy'],
-    ],
-  ];
-  it.each(cases)('%s', (_title, spec, expected) => {
-    expect(unsupportedAgentPoolFields(spec)).toEqual(expected);
   });
 });
 

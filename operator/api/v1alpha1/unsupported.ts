@@ -1,5 +1,4 @@
 import type { AgentSpec } from './agent.ts';
-import type { AgentPoolSpec } from './agentpool.ts';
 import type { TenantSpec } from './tenant.ts';
 
 /**
@@ -14,11 +13,6 @@ const agentFields: NotYet<AgentSpec> = {
   networkPolicy: (spec) => spec.networkPolicy !== undefined,
 };
 
-const agentPoolFields: NotYet<AgentPoolSpec> = {
-  revisionHistoryLimit: (spec) => spec.revisionHistoryLimit !== undefined,
-  scheduling: (spec) => spec.scheduling !== undefined,
-};
-
 const tenantFields: NotYet<TenantSpec> = {
   // A ResourceQuota bounds one namespace; the sum over several needs the ledger.
   'quota over several namespaces': (spec) => spec.quota !== undefined && (spec.namespaces?.length ?? 0) > 1,
@@ -27,12 +21,6 @@ const tenantFields: NotYet<TenantSpec> = {
 /** Paths inside `spec`, dotted, that the user has set and this version does not act on: Ready=False, FieldNotSupported. */
 export function unsupportedAgentFields(spec: AgentSpec): readonly string[] {
   return unsupported(agentFields, spec);
-}
-
-/** As {@link unsupportedAgentFields}, for an AgentPool: its own fields and those of the Agents it makes. */
-export function unsupportedAgentPoolFields(spec: AgentPoolSpec): readonly string[] {
-  const ofAgents = unsupportedAgentFields(spec.template.spec).map((path) => `template.spec.${path}`);
-  return [...unsupported(agentPoolFields, spec), ...ofAgents];
 }
 
 /** As {@link unsupportedAgentFields}, for a Tenant. */

@@ -200,7 +200,6 @@ describe('what is done:', () => {
     ['outside any tenant', { tenancy: { kind: 'none' } }],
     ['while the database is away', { history: { kind: 'unavailable', message: '' } }],
     ['of a spec it cannot read', { invalid: 'spec: no' }],
-    ['of a field it does not act on', { pool: aPool({ spec: { scheduling: 'Packed' } }) }],
     ['while its Agents are let go', { pool: undefined, orphaning: true, members: [aMember('a')] }],
   ];
   test.each(nothing)('nothing is made or deleted %s', (_, over) => {
@@ -249,7 +248,6 @@ describe('what is shown:', () => {
       'TooManyFailures',
       true,
     ],
-    ['a field is not supported', { pool: aPool({ spec: { revisionHistoryLimit: 1 } }) }, 'FieldNotSupported', true],
     ['the spec is invalid', { invalid: 'spec: no' }, 'InvalidSpec', true],
     ['it has no tenant', { tenancy: { kind: 'none' } }, 'TenantNotFound', false],
     [
@@ -287,12 +285,12 @@ describe('what is shown:', () => {
   });
 
   test('what alarms by a Warning, once', () => {
-    const over = { pool: aPool({ spec: { scheduling: 'Packed' } }) } as const;
-    const first = decide(looks(over), t0);
-    expect(first.plan).toMatchObject([{ kind: 'event', type: 'Warning', reason: 'FieldNotSupported' }]);
+    const invalid = 'spec.replicas: expected number';
+    const first = decide(looks({ invalid }), t0);
+    expect(first.events).toMatchObject([{ kind: 'event', type: 'Warning', reason: 'InvalidSpec' }]);
     const status = first.status as AgentPoolStatus;
-    const again = decide(looks({ pool: aPool({ spec: { scheduling: 'Packed' }, status }) }), t0 + 1_000);
-    expect(again.plan).toEqual([]);
+    const again = decide(looks({ invalid, pool: aPool({ status }) }), t0 + 1_000);
+    expect(again.events).toBeUndefined();
   });
 
   test('no progress for progressDeadlineSeconds: told at the deadline, by an own look, with a Warning', () => {
@@ -306,7 +304,7 @@ describe('what is shown:', () => {
     expect(isReady(late.status)?.reason).toBe('ProgressDeadlineExceeded');
     expect(findCondition(late.status?.conditions ?? [], 'Progressing')).toMatchObject({ status: 'False' });
     expect(isStalled(late.status)).toBeDefined();
-    expect(late.plan).toMatchObject([{ kind: 'event', type: 'Warning', reason: 'ProgressDeadlineExceeded' }]);
+    expect(late.events).toMatchObject([{ kind: 'event', type: 'Warning', reason: 'ProgressDeadlineExceeded' }]);
   });
 
   test('a pool without a tenant is Stalled after a minute', () => {

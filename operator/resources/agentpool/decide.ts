@@ -1,5 +1,5 @@
 import type { AgentPool, AgentPoolStatus } from '../../api/v1alpha1/agentpool.ts';
-import type { Action } from '../../kernel/action.ts';
+import type { Action, EventAction } from '../../kernel/action.ts';
 import { sameStatus } from '../../kernel/conditions.ts';
 import type { Decision } from '../../kernel/decision.ts';
 import { type Outcome, requeue, requeueAt, settled, soonest } from '../../kernel/outcome.ts';
@@ -55,13 +55,12 @@ export function decide(observed: PoolObserved, now: number): PoolDecision {
   const { pool, history } = observed;
   if (pool === undefined) return finish(observed, now);
   if (history.kind === 'unavailable') return withoutDatabase(observed, pool, now);
-  const blocker = blockerOf(observed, pool);
+  const blocker = blockerOf(observed);
   const detail = history.last?.detail;
   if (blocker !== undefined) {
     const judgement = judge(observed, pool, { blocker, goal: goalOf(pool, detail, observed.members) }, now);
-    const { status, events = [] } = shown(observed, pool, judgement, now);
     const outcome = soonest(requeue(blockerRecheckMs), upcoming(judgement.deadline, 0, now));
-    return { transitions: [], plan: events, ...(status === undefined ? {} : { status }), outcome };
+    return { transitions: [], plan: [], ...shown(observed, pool, judgement, now), outcome };
   }
   const transitions = poolTransitions(observed, pool, now);
   if (transitions.length > 0 || detail === undefined) return { transitions, plan: [], outcome: requeue(0) };
@@ -79,11 +78,11 @@ function act(observed: PoolObserved, pool: AgentPool, detail: PoolDetail, now: n
     ...(template === undefined ? [] : creations(pool, members, goal, template, step.create)),
   ];
   const judgement = judge(observed, pool, { goal, wantsMore: step.create > 0 }, now);
-  const { status, events = [] } = shown(observed, pool, judgement, now);
   return {
     transitions: [],
-    plan: [...plan, ...events],
-    ...(status === undefined ? {} : { status }),
+    plan,
+    unordered: true,
+    ...shown(observed, pool, judgement, now),
     outcome: soonest(...deadlines(observed, goal, judgement, now)),
   };
 }
@@ -120,7 +119,7 @@ function shown(
   pool: AgentPool,
   judgement: Judgement,
   now: number,
-): { readonly status?: AgentPoolStatus; readonly events?: readonly Action[] } {
+): { readonly status?: AgentPoolStatus; readonly events?: readonly EventAction[] } {
   const status = poolStatus(observed, pool, judgement, now);
   if (pool.status !== undefined && sameStatus(pool.status, status)) return {};
   return { status, events: statusEvents(pool, status) };
@@ -144,7 +143,7 @@ function finish(observed: PoolObserved, now: number): PoolDecision {
   if (orphaning) return { transitions: [], plan: [], outcome: requeue(memberRecheckMs) };
   if (members.length > 0) {
     const plan = members.filter((member) => !member.terminating).map((member) => deletion(observed, member));
-    return { transitions: [], plan, outcome: requeue(memberRecheckMs) };
+    return { transitions: [], plan, unordered: true, outcome: requeue(memberRecheckMs) };
   }
   if (history.kind === 'unavailable') return { transitions: [], plan: [], outcome: requeue(databaseRecheckMs) };
   const last = lastRow(history);
@@ -159,6 +158,5 @@ function withoutDatabase(observed: PoolObserved, pool: AgentPool, now: number): 
   const message = 'The database cannot be reached; nothing is made or replaced until it is back.';
   const blocker = { reason: 'DatabaseUnavailable', message, patienceMs: Number.POSITIVE_INFINITY } as const;
   const judgement = judge(observed, pool, { blocker, goal: goalOf(pool, undefined, observed.members) }, now);
-  const { status } = shown(observed, pool, judgement, now);
-  return { transitions: [], plan: [], ...(status === undefined ? {} : { status }), outcome };
+  return { transitions: [], plan: [], ...shown(observed, pool, judgement, now), outcome };
 }

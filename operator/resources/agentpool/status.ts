@@ -32,7 +32,6 @@ const alarming: ReadonlySet<AgentPoolReason> = new Set<AgentPoolReason>([
   'TooManyFailures',
   'ProgressDeadlineExceeded',
   'TenantNotFound',
-  'FieldNotSupported',
   'InvalidSpec',
 ]);
 

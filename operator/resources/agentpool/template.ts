@@ -3,6 +3,7 @@ import { apiVersion, labels } from '../../api/v1alpha1/names.ts';
 import type { KubernetesObject } from '../../kernel/object.ts';
 import { canonical, shortHash, withoutReserved } from '../naming.ts';
 import type { Member } from './member.ts';
+import { scheduled } from './scheduling.ts';
 
 export type Template = AgentPoolSpec['template'];
 
@@ -59,7 +60,7 @@ export function memberAgent(
         },
       ],
     },
-    spec,
+    spec: scheduled(spec, pool),
   };
 }
 
