@@ -37,6 +37,6 @@ export function writesOf(metrics: string): number {
 const writeVerbs: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'APPLY', 'DELETE', 'DELETECOLLECTION']);
 
 /** What stands under every table: figures of two machines are no comparison. */
-export function machine(kubernetes: string): string {
-  return `Kubernetes ${kubernetes}, Node ${process.version}, ${cpus().length} cores, Linux ${release()}`;
+export function machine(kubernetes?: string): string {
+  return `${kubernetes === undefined ? '' : `Kubernetes ${kubernetes}, `}Node ${process.version}, ${cpus().length} cores, Linux ${release()}`;
 }

@@ -8,7 +8,7 @@ export type Figure = {
 };
 
 /** What a benchmark found. */
-export type Result = { readonly headline: string; readonly kubernetes: string; readonly figures: readonly Figure[] };
+export type Result = { readonly headline: string; readonly kubernetes?: string; readonly figures: readonly Figure[] };
 
 /** A figure without a target. */
 export function figure(what: string, value: string): Figure {

@@ -1,0 +1,179 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Broker } from '../../operator/events/broker.ts';
+import type { NatsBroker } from '../../operator/events/nats-broker.ts';
+import { Publisher } from '../../operator/events/publisher.ts';
+import { silentLogger } from '../../operator/kernel/logger.ts';
+import { outboxOf, outboxStats } from '../../operator/store/repositories/outbox.ts';
+import { recordTransitions } from '../../operator/store/repositories/recording.ts';
+import {
+  encodedRecording,
+  everythingIn,
+  firstAppearances,
+  openTestBroker,
+  untilAvailable,
+} from '../../operator/testkit/events.ts';
+import { startNats } from '../../operator/testkit/nats.ts';
+import { startStore, type TestStore } from '../../operator/testkit/store.ts';
+
+/** A Postgres that waits for the disk, a JetStream, and publishers whose acks are timed. */
+export type OutboxWorld = {
+  readonly store: TestStore;
+  /** Lends a broker of its own, configured alike, and publishes to it without an outbox: the floor. */
+  bare<Answer>(measure: (publish: () => Promise<unknown>) => Promise<Answer>): Promise<Answer>;
+  /** Starts one more publisher. */
+  publish(): Publisher;
+  /** Records `count` events of one new aggregate after another, `perAggregate` each, as fast as 16 writers can. */
+  backlog(count: number, perAggregate: number): Promise<void>;
+  /** Records events at this rate; resolves when the last is out. Milliseconds from commit to PubAck, with the time of the ack. */
+  atRate(perSecond: number, seconds: number): Promise<readonly AckedEvent[]>;
+  drained(): Promise<void>;
+  /** What an independent consumer, which knows the stream only, finds. */
+  judged(): Promise<Judgement>;
+  stop(): Promise<void>;
+};
+
+export type AckedEvent = { readonly ackedAt: number; readonly ms: number };
+export type Judgement = { readonly events: number; readonly lost: number; readonly reordered: number };
+
+const aggregatesAtRate = 400;
+
+export async function startOutboxWorld(options: { readonly syncAlways: boolean }): Promise<OutboxWorld> {
+  const store = await startStore({ poolSize: 16, fsync: true });
+  const nats = await startNats(options);
+  const broker = openTestBroker(nats);
+  await untilAvailable(broker);
+  const publishers: Publisher[] = [];
+  const recorded = new Map<string, number>();
+  const ackedAt = new Map<string, number>();
+  const timed = timedBroker(broker, ackedAt);
+
+  async function record(id: string, lastSeq: number, count: number): Promise<readonly string[]> {
+    const recording = encodedRecording({ epoch: store.epoch, id, lastSeq, count });
+    await recordTransitions(store.database.db, recording);
+    recorded.set(id, lastSeq + count);
+    for (const publisher of publishers) publisher.nudge(id);
+    return recording.outbox.map(({ eventId }) => eventId);
+  }
+
+  async function drained(): Promise<void> {
+    while ((await outboxStats(store.database.db)).pending > 0) await sleep(20);
+  }
+
+  return {
+    store,
+    bare: (measure) => withBareBroker(options, measure),
+    publish: () => {
+      const publisher = new Publisher({ outbox: outboxOf(store.database.db), broker: timed, log: silentLogger });
+      publishers.push(publisher);
+      publisher.start();
+      return publisher;
+    },
+    backlog: async (count, perAggregate) => {
+      let left = Math.ceil(count / perAggregate);
+      const writer = async (): Promise<void> => {
+        while (left > 0) {
+          left -= 1;
+          await record(randomUUID(), 0, perAggregate);
+        }
+      };
+      await Promise.all(Array.from({ length: 16 }, writer));
+    },
+    atRate: async (perSecond, seconds) => {
+      const committedAt = new Map<string, number>();
+      await paced(perSecond, seconds, async (chain, seq) => {
+        for (const eventId of await record(chain, seq, 1)) committedAt.set(eventId, performance.now());
+      });
+      await drained();
+      // An ack may come before its writer is told of its own commit.
+      return [...committedAt].map(([eventId, at]) => ({
+        ackedAt: ackedAt.get(eventId) ?? Number.NaN,
+        ms: Math.max(0, (ackedAt.get(eventId) ?? Number.NaN) - at),
+      }));
+    },
+    drained,
+    judged: async () => judge(recorded, firstAppearances(await everythingIn(nats))),
+    stop: async () => {
+      await Promise.all(publishers.map((publisher) => publisher.stop()));
+      await broker.close();
+      await Promise.all([nats.stop(), store.stop()]);
+    },
+  };
+}
+
+async function withBareBroker<Answer>(
+  options: { readonly syncAlways: boolean },
+  measure: (publish: () => Promise<unknown>) => Promise<Answer>,
+): Promise<Answer> {
+  const nats = await startNats(options);
+  const broker = openTestBroker(nats);
+  await untilAvailable(broker);
+  const payload = 'x'.repeat(500);
+  let sent = 0;
+  try {
+    return await measure(() => {
+      sent += 1;
+      return broker.publish({ subject: 'openos.events.bare', payload, headers: {}, messageId: `${sent}` });
+    });
+  } finally {
+    await broker.close();
+    await nats.stop();
+  }
+}
+
+/** The broker, noting when each event was acknowledged first. */
+function timedBroker(broker: NatsBroker, ackedAt: Map<string, number>): Broker {
+  return {
+    get state() {
+      return broker.state;
+    },
+    onState: (listener) => broker.onState(listener),
+    connect: () => broker.connect(),
+    publish: async (message) => {
+      const receipt = await broker.publish(message);
+      const id = message.headers['ce-id'] ?? '';
+      if (!ackedAt.has(id)) ackedAt.set(id, performance.now());
+      return receipt;
+    },
+    messageAt: (streamSeq) => broker.messageAt(streamSeq),
+    read: (options) => broker.read(options),
+    close: () => broker.close(),
+  };
+}
+
+/** Calls `write` at this rate over a few hundred chains, each in sequence; resolves when every call has. */
+async function paced(
+  perSecond: number,
+  seconds: number,
+  write: (chain: string, lastSeq: number) => Promise<void>,
+): Promise<void> {
+  const chains = Array.from({ length: aggregatesAtRate }, () => ({
+    id: randomUUID(),
+    seq: 0,
+    last: Promise.resolve(),
+  }));
+  const started = performance.now();
+  for (let sent = 0; sent < perSecond * seconds; ) {
+    const due = Math.min(perSecond * seconds, Math.floor(((performance.now() - started) / 1_000) * perSecond));
+    for (; sent < due; sent += 1) {
+      const chain = chains[sent % chains.length];
+      if (chain === undefined) continue;
+      const { id, seq } = chain;
+      chain.seq += 1;
+      chain.last = chain.last.then(() => write(id, seq));
+    }
+    await sleep(1);
+  }
+  await Promise.all(chains.map(({ last }) => last));
+}
+
+function judge(recorded: ReadonlyMap<string, number>, appeared: ReadonlyMap<string, readonly number[]>): Judgement {
+  let [events, lost, reordered] = [0, 0, 0];
+  for (const [id, count] of recorded) {
+    const sequences = appeared.get(id) ?? [];
+    events += count;
+    lost += count - sequences.length;
+    reordered += sequences.filter((seq, index) => seq < (sequences[index - 1] ?? 0)).length;
+  }
+  return { events, lost, reordered };
+}
