@@ -27,7 +27,7 @@ demo: $(packages) ## Cluster, images, Helm install, one Agent until it is Ready;
 
 .PHONY: test
 test: $(packages) ## Every test there is; closes with the totals
-	@hack/ci/test.sh unit integration e2e
+	@hack/ci/test.sh unit integration proof e2e
 
 .PHONY: test-unit
 test-unit: $(packages) ## Pure tests, seconds
@@ -36,6 +36,10 @@ test-unit: $(packages) ## Pure tests, seconds
 .PHONY: test-integration
 test-integration: $(packages) ## Against a real API server, Postgres and NATS; no root
 	@hack/ci/test.sh integration
+
+.PHONY: test-proof
+test-proof: $(packages) ## A crash before and after every write, and the model check with more going wrong; minutes
+	@hack/ci/test.sh proof
 
 .PHONY: e2e test-e2e
 e2e: $(packages) ## Against a whole cluster with gVisor, made for it; needs root, Docker or Podman, or KUBECONFIG=…

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Three levels, told apart by file name; `make test` runs all of them. */
+/** Four levels, told apart by file name; `make test` runs all of them. */
 export default defineConfig({
   test: {
     // A test that starts nothing and asserts nothing must not pass for a run.
@@ -10,7 +10,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['operator/**/*.test.ts', 'hack/**/*.test.ts'],
-          exclude: ['**/*.integration.test.ts', '**/node_modules/**'],
+          exclude: ['**/*.integration.test.ts', '**/*.proof.test.ts', '**/node_modules/**'],
         },
       },
       {
@@ -21,6 +21,16 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 120_000,
           maxWorkers: 2,
+        },
+      },
+      {
+        test: {
+          name: 'proof',
+          include: ['operator/**/*.proof.test.ts'],
+          globalSetup: ['operator/testkit/global-setup.ts'],
+          testTimeout: 600_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
         },
       },
       {

@@ -13,6 +13,7 @@ const surface = [
   'test',
   'test-unit',
   'test-integration',
+  'test-proof',
   'e2e',
   'test-e2e',
   'bench',

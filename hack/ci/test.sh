@@ -6,7 +6,7 @@ usage() {
   cat <<'USAGE'
 usage: test.sh LEVEL…
 
-Runs the tests of each LEVEL (unit, integration, e2e), also when an earlier one failed,
+Runs the tests of each LEVEL (unit, integration, proof, e2e), also when an earlier one failed,
 and prints as its last line: N passed, N failed. Exits 0 only when nothing failed and
 every level really ran. Reports are in dist/reports.
 USAGE
@@ -18,7 +18,7 @@ reports=dist/reports
 
 run_level() {
   case $1 in
-    unit | integration)
+    unit | integration | proof)
       vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$reports/$1.json" ;;
     e2e) hack/ci/e2e.sh "$reports/e2e.json" ;;
     *) echo "test.sh: no level \"$1\"" >&2; return 2 ;;

@@ -1,0 +1,131 @@
+import type { AgentStatus } from '../../api/v1alpha1/agent.ts';
+import { startRow } from '../../resources/agent/attempt.ts';
+import { crashLoopProbationMs } from '../../resources/agent/facts.ts';
+import type { AgentRow } from '../../resources/agent/history.ts';
+import { podName, specHash } from '../../resources/agent/pod.ts';
+import { lastOf, type ModelState, observe, specs, type Write } from './agent-model.ts';
+import type { ModelPod } from './pod-model.ts';
+
+/**
+ * What of a state bears on what happens next, as text: ages instead of times, each only as long as it matters, and
+ * the place of a row in its story instead of its number. Two stories that differ in nothing else are one.
+ */
+export function agentKey(state: ModelState): string {
+  const { wish, database, broker, runtimeClass, hold, woken, due, now, pods, pass, onTheWire, left } = state;
+  const start = startRow({ ...observe({ ...state, database: true }) });
+  const own = start === undefined ? undefined : podName('scout', 'agent-uid', start.seq);
+  const world = [left, wish.spec, wish.suspended, database, broker, runtimeClass, hold, woken];
+  return JSON.stringify([
+    world,
+    due === undefined || woken ? '-' : due - now,
+    recordKey(state, start),
+    pods.map((pod) => podKey(pod, own, state)),
+    statusKey(state, own),
+    pass?.writes.map((write) => writeKey(write, state, own)),
+    pass === undefined || pass.outcome.kind === 'settled' ? '-' : pass.outcome.afterMs,
+    onTheWire === undefined ? '-' : writeKey(onTheWire, state, own),
+  ]);
+}
+
+const longestMs = {
+  start: 1_000,
+  projected: 1_000,
+  retry: 30_000,
+  attempt: 21_000,
+  proved: 600_000,
+  stalled: 60_000,
+} as const;
+
+function age(at: number, now: number, longest: number): number {
+  return Math.min(now - at, longest);
+}
+
+function recordKey(state: ModelState, start: AgentRow | undefined): unknown {
+  const { agent, rows, sent, now } = state;
+  const last = lastOf(state);
+  if (last === undefined || start === undefined) return agent === undefined ? 'gone' : 'new';
+  const longest = last.to === 'Failed' ? longestMs.retry : last.to === 'Ready' ? longestMs.proved : longestMs.projected;
+  const open = rows.filter(({ event }) => event.state !== 'Published');
+  return [
+    agent === undefined,
+    last.to,
+    last.reason,
+    Math.min(last.attempt, 3),
+    age(last.observedAt, now, longest),
+    // Told again as the phase while agent.ready waits, and as the last failure.
+    last.from,
+    ['Recovering', 'Failed'].map((phase) => rows.findLast(({ to }) => to === phase)?.reason),
+    [start.to, start.reason, Math.min(start.attempt, 3), age(start.observedAt, now, longestMs.start)],
+    agent !== undefined && start.detail.specHash === specHash(agent.spec),
+    [open.length, open[0]?.event.state, (open[0]?.seq ?? 0) <= sent, last.event.state],
+    rows.some(({ to, seq }) => to === 'Ready' && seq > start.seq),
+  ];
+}
+
+function podKey(pod: ModelPod, own: string | undefined, { now }: ModelState): unknown {
+  const { name, image, createdAt, seen, deleting, scheduled, started, crashing, failed } = pod;
+  const { succeeded, disrupted, nodeLost, readySince } = pod;
+  const flags = [seen, deleting, scheduled, started, crashing, failed, succeeded, disrupted, nodeLost].map(Boolean);
+  const stuck = image === specs.broken.image;
+  const ready = readySince === undefined ? '-' : age(readySince, now, crashLoopProbationMs);
+  return [name === own, stuck, image === specs.job.image, flags, age(createdAt, now, longestMs.attempt), ready];
+}
+
+function statusKey({ agent, now, rows }: ModelState, own: string | undefined): unknown {
+  const status = agent?.status;
+  if (agent === undefined || status === undefined) return '-';
+  const {
+    phase,
+    reason,
+    podRef,
+    observedGeneration,
+    conditions = [],
+    consistency,
+    attempts,
+    lastFailureReason,
+  } = status;
+  const told = rows.find(({ seq }) => seq === consistency?.sequence);
+  return [
+    [phase, reason, observedGeneration === agent.metadata.generation, podRef === undefined ? '-' : podRef.name === own],
+    conditions.map(({ type, status: value, reason: why, lastTransitionTime }) => {
+      const since = type === 'IsolationReady' ? age(Date.parse(lastTransitionTime), now, longestMs.stalled) : '-';
+      return [type, value, why, since];
+    }),
+    [told === lastOf({ rows }), consistency?.state, Math.min(attempts ?? 0, 3), lastFailureReason, shown(status, rows)],
+  ];
+}
+
+/** Which of its times a status shows, and whether they are those of the record. */
+function shown(status: AgentStatus, rows: readonly AgentRow[]): readonly unknown[] {
+  const published = Math.max(0, ...rows.map(({ event }) => event.publishedAt ?? 0));
+  const told = status.consistency?.lastPublishedTime;
+  const times = [status.createdAt, status.scheduledAt, status.startingAt, status.readyAt];
+  const phases = ['Created', 'Scheduled', 'Starting', 'Ready'];
+  return [
+    status.nextRetryTime !== undefined,
+    status.nodeName !== undefined,
+    (told === undefined ? 0 : Date.parse(told)) === published,
+    ...times.map((time, index) => {
+      const row = rows.findLast(({ to }) => to === phases[index]);
+      return time === undefined ? '-' : Date.parse(time) === row?.observedAt;
+    }),
+  ];
+}
+
+function writeKey(write: Write, state: ModelState, own: string | undefined): unknown {
+  switch (write.kind) {
+    case 'record':
+      return [write.transitions.map(({ to, reason }) => [to, reason]), write.after === (lastOf(state)?.seq ?? 0)];
+    case 'action': {
+      const { action } = write;
+      if (action.kind === 'create') return ['create', action.object.metadata.name === own];
+      return action.kind === 'delete' ? ['delete', action.ref.name === own] : action.kind;
+    }
+    case 'status': {
+      const { phase, reason, podRef } = write.status;
+      return [phase, reason, podRef?.name === own, write.version === state.agent?.metadata.resourceVersion];
+    }
+    default:
+      return write satisfies never;
+  }
+}
