@@ -51,7 +51,8 @@ export async function startBenchWorld(nodes: number): Promise<BenchWorld> {
   const operators: TestOperator[] = [];
   async function launchOperator(options: Pick<OperatorOptions, 'env' | 'nodeArguments'> = {}): Promise<TestOperator> {
     const env = { OPENOS_LOG_LEVEL: 'info', ...options.env };
-    const operator = await startOperator({ ...parts, ...options, env });
+    const nodeArguments = [...profiling(), ...(options.nodeArguments ?? [])];
+    const operator = await startOperator({ ...parts, nodeArguments, env });
     operators.push(operator);
     return operator;
   }
@@ -73,6 +74,12 @@ export async function startBenchWorld(nodes: number): Promise<BenchWorld> {
       await Promise.all([cluster.close(), postgres.stop(), nats.stop(), rm(home, { recursive: true })]);
     },
   };
+}
+
+/** PROFILE=FOLDER: operators that end by themselves leave a CPU profile there. */
+function profiling(): readonly string[] {
+  const folder = process.env.PROFILE;
+  return folder ? ['--cpu-prof', `--cpu-prof-dir=${folder}`] : [];
 }
 
 async function makeTenant({ client, kubectl }: OwnCluster, name: string): Promise<void> {

@@ -45,6 +45,7 @@ export async function manyAgents(count: number): Promise<Result> {
     progress(`${count} bare pods go`);
     const floorGone = await allGone(world, podResource);
     progress(`${count} Agents`);
+    const before = await cpuSecondsOf(first.pid);
     const ours = await allReady(
       world,
       world.agents,
@@ -53,6 +54,7 @@ export async function manyAgents(count: number): Promise<Result> {
       names.map((name) => agentManifest(namespace, name, spec)),
     );
     const stuck = world.agents.count((agent) => !agentIsReady(agent));
+    const ownCpu = (await cpuSecondsOf(first.pid)) - before;
     const { now: memory } = await residentMiB(first.pid);
     await first.stop();
     progress('the operator starts among them');
@@ -72,6 +74,7 @@ export async function manyAgents(count: number): Promise<Result> {
         figure('     API writes per bare pod', (floor.use.writes / count).toFixed(2)),
         atMost('     API writes per Agent', ours.use.writes / count, 8, '', 2),
         atMost('     stuck', stuck, 0),
+        figure('     CPU of the operator per Agent', `${((ownCpu / count) * 1000).toFixed(1)} ms`),
         figure('     memory of the operator then', `${memory.toFixed(0)} MiB`),
         atMost('F9   operator start → first reconcile', start.firstReconcileMs / 1000, 3, ' s', 2),
         figure('     operator start → ready', seconds(start.readyMs)),
