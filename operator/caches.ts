@@ -45,9 +45,11 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
     return new Reflector<T>({ client, resource, clock, log, hooks, ...options });
   }
   const agents = cache<CachedAgent>(agentResource, {
-    indexers: { namespace: inNamespace, pool: (agent) => list(poolUidOf(agent)) },
+    indexers: { namespace: inNamespace, pool: (agent) => list(poolUidOf(agent)), waiting: waitingIn },
   });
-  const agentPools = cache<CachedAgentPool>(agentPoolResource, { indexers: { namespace: inNamespace } });
+  const agentPools = cache<CachedAgentPool>(agentPoolResource, {
+    indexers: { namespace: inNamespace, waiting: waitingIn },
+  });
   const pods = cache<CachedPod>(podResource, {
     selection: { labelSelector: labels.agentUid },
     indexers: { controller: (pod) => list(controllerUid(pod)) },
@@ -114,6 +116,23 @@ function list(key: string | undefined): readonly string[] {
 
 function inNamespace(object: StoredObject): readonly string[] {
   return list(object.metadata.namespace);
+}
+
+/** Whether an Agent or a pool waits for a place of its tenant's quota. */
+export function isPlaceWanted({ metadata, status }: Waiter): boolean {
+  const reserved = status?.conditions?.find(({ type }) => type === 'QuotaReserved');
+  return reserved?.status === 'False' && metadata.deletionTimestamp === undefined;
+}
+
+/** An object of which only its conditions matter. */
+export type Waiter = StoredObject & {
+  readonly status?:
+    | { readonly conditions?: readonly Readonly<Record<'type' | 'status' | 'lastTransitionTime', string>>[] }
+    | undefined;
+};
+
+function waitingIn(object: Waiter): readonly string[] {
+  return isPlaceWanted(object) ? inNamespace(object) : [];
 }
 
 /** Every namespace a Tenant has a say in, wished for or held. */

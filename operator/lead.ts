@@ -20,6 +20,7 @@ import { controllerUid, type ResourceType, refOf, type StoredObject } from './ke
 import { type Lane, WorkQueue } from './kernel/queue.ts';
 import { type PassPorts, reconcilePass } from './kernel/reconcile.ts';
 import { type PoolWork, poolPortsOf, queuePools, subscribePools } from './pools.ts';
+import { Quotas } from './quota.ts';
 import { agentHistory, LeaderEpoch, recordAgent } from './recorder.ts';
 import { type AgentPorts, agentPass } from './resources/agent/controller.ts';
 import { lastRow } from './resources/agent/history.ts';
@@ -69,7 +70,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     refusals: new Map(),
     leaving: new Map(),
   };
-  const epoch = new LeaderEpoch(database, config.podName, fence);
+  const epoch = new LeaderEpoch(database, config.podName, fence, log);
   const publisher = new Publisher({
     outbox: outboxOf(database.db),
     broker: parts.broker,
@@ -82,10 +83,12 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   const expectations = new Expectations(clock);
   const written = { agents: new WrittenObjects<CachedAgent>(), tenants: new WrittenObjects<CachedTenant>() };
   const traces = new Map<string, string>();
-  const agentPorts = agentPortsOf(parts, { expectations, written: written.agents, epoch, publisher, traces });
+  const quotas = quotasOf(parts, { agents, pools }, { agents: written.agents, pools: pools.written });
+  const agentPorts = agentPortsOf(parts, { expectations, written: written.agents, epoch, publisher, quotas, traces });
   const tenantPorts = tenantPortsOf(parts, written.tenants, new AppliedChildren());
   const poolPorts = poolPortsOf(parts, pools, {
     epoch,
+    quotas,
     tenancy: tenancySources(caches),
     recorded: (uid) => publisher.nudge(uid),
     execute: (action) => executeWith(parts.client, log, action),
@@ -99,6 +102,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   const unsubscribe = [
     ...subscribe(parts, { agents, tenants, expectations, written }),
     ...subscribePools(caches, pools),
+    ...quotas.subscribe(),
   ];
 
   // At once and not with the first recording: who led before and only slept must not record beside us.
@@ -169,11 +173,13 @@ type AgentWork = {
   readonly written: WrittenObjects<CachedAgent>;
   readonly epoch: LeaderEpoch;
   readonly publisher: Publisher;
+  readonly quotas: Quotas;
   /** The trace of each agent met so far, by UID: its passes are spans of that one trace. */
   readonly traces: Map<string, string>;
 };
 
-function agentPortsOf(parts: LeaderParts, { expectations, written, epoch, publisher, traces }: AgentWork): AgentPorts {
+function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
+  const { expectations, written, epoch, publisher, quotas, traces } = work;
   const { broker, caches, client, config, database, log, metrics } = parts;
   return {
     ...tenancySources(caches),
@@ -187,6 +193,7 @@ function agentPortsOf(parts: LeaderParts, { expectations, written, epoch, publis
       const runtimeClass = caches.runtimeClasses.getByName(undefined, name);
       return runtimeClass === undefined ? undefined : missingHandler(runtimeClass, caches.nodes.list());
     },
+    quota: (uid, tenancy, asksForPlace) => quotas.roomOf(uid, tenancy, asksForPlace),
     podOnItsWay: (uid) => !expectations.satisfied(uid),
     expectPod: (uid, name) => expectations.expectCreate(uid, name),
     podRefused: (uid, name) => expectations.cancelCreate(uid, name),
@@ -202,13 +209,43 @@ function agentPortsOf(parts: LeaderParts, { expectations, written, epoch, publis
     newTraceparent: () => activeTraceparent() ?? formatTraceparent(newTraceContext()),
     defaultRuntimeClass: config.defaultRuntimeClass,
     record: (observed, transitions) =>
-      recordAgent({ database, epoch, metrics, recorded: () => publisher.nudge(observed.uid) }, observed, transitions),
+      recordAgent(
+        {
+          database,
+          epoch,
+          metrics,
+          recorded: () => publisher.nudge(observed.uid),
+          freed: (tenant) => quotas.freed(tenant),
+        },
+        observed,
+        transitions,
+      ),
     execute: (action) => executeWith(client, log, action),
     writeStatus: async ({ resource, object, status }) => {
       const stored = await writeStatus<CachedAgent>(client, resource, object as Agent & StoredObject, status);
       if (stored !== undefined) written.set(stored);
     },
   };
+}
+
+/** The two lines in which Agents and pools wait for a place. */
+function quotasOf(
+  { caches, database }: LeaderParts,
+  { agents, pools }: { readonly agents: WorkQueue; readonly pools: PoolWork },
+  written: { readonly agents: WrittenObjects<CachedAgent>; readonly pools: WrittenObjects<CachedAgentPool> },
+): Quotas {
+  return new Quotas(caches, database, {
+    agents: {
+      waitingIn: (namespace) => caches.agents.byIndex('waiting', namespace),
+      newest: (agent) => written.agents.newest(agent as CachedAgent) ?? agent,
+      queue: agents,
+    },
+    pools: {
+      waitingIn: (namespace) => caches.agentPools.byIndex('waiting', namespace),
+      newest: (pool) => written.pools.newest(pool as CachedAgentPool) ?? pool,
+      queue: pools.queue,
+    },
+  });
 }
 
 function tenantPortsOf(

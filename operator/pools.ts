@@ -5,6 +5,7 @@ import type { Expectations } from './kernel/expectations.ts';
 import { controllerUid, type ResourceType, type StoredObject } from './kernel/object.ts';
 import type { Lane, WorkQueue } from './kernel/queue.ts';
 import type { LeaderParts } from './lead.ts';
+import type { Quotas } from './quota.ts';
 import { type LeaderEpoch, poolHistory, recordPool } from './recorder.ts';
 import type { PoolPorts } from './resources/agentpool/controller.ts';
 import type { Refusal } from './resources/agentpool/decide.ts';
@@ -27,6 +28,7 @@ export type PoolWork = {
 /** What the pool controller shares with the others. */
 export type PoolServices = {
   readonly epoch: LeaderEpoch;
+  readonly quotas: Quotas;
   readonly tenancy: TenancyPorts;
   /** Called with the pool's UID after a commit: the publisher need not wait for its poll. */
   readonly recorded: (uid: string) => void;
@@ -44,7 +46,7 @@ const memberChangesMs = 100;
 export function poolPortsOf(
   { caches, client, database, metrics }: LeaderParts,
   { expectations, leaving, written, refusals }: PoolWork,
-  { epoch, tenancy, recorded, execute, writeStatus }: PoolServices,
+  { epoch, quotas, tenancy, recorded, execute, writeStatus }: PoolServices,
 ): PoolPorts {
   return {
     ...tenancy,
@@ -67,6 +69,7 @@ export function poolPortsOf(
       if (action.kind === 'delete') expectations.cancelDelete(uid, action.uid);
     },
     isSeen: (uid, action) => isSeen(caches, uid, action),
+    room: (uid, tenancy) => quotas.poolRoomOf(uid, tenancy),
     refusal: (uid) => refusals.get(uid),
     setRefusal: (uid, refusal) => {
       if (refusal === undefined) refusals.delete(uid);
@@ -75,7 +78,17 @@ export function poolPortsOf(
     history: (uid) => poolHistory(database, uid),
     newTraceparent: () => activeTraceparent() ?? formatTraceparent(newTraceContext()),
     record: (observed, transitions) =>
-      recordPool({ database, epoch, metrics, recorded: () => recorded(observed.uid) }, observed, transitions),
+      recordPool(
+        {
+          database,
+          epoch,
+          metrics,
+          recorded: () => recorded(observed.uid),
+          freed: (tenant) => quotas.freed(tenant),
+        },
+        observed,
+        transitions,
+      ),
     execute,
     writeStatus: async ({ resource, object, status }) => {
       const stored = await writeStatus<CachedAgentPool>(resource, object as AgentPool & StoredObject, status);

@@ -2,16 +2,20 @@ import { encode } from './events/registry.ts';
 import type { EventType } from './events/schemas/index.ts';
 import type { Fence } from './kernel/client.ts';
 import { hasCode, notLeader, OperatorError } from './kernel/errors.ts';
+import type { Logger } from './kernel/logger.ts';
 import type { AgentTransition } from './resources/agent/events.ts';
 import type { AgentObserved } from './resources/agent/facts.ts';
 import { type AgentHistory, type AgentRow, lastRow } from './resources/agent/history.ts';
 import type { PoolObserved } from './resources/agentpool/decide.ts';
 import type { PoolTransition } from './resources/agentpool/events.ts';
 import { lastRow as lastPoolRow, type PoolHistory, type PoolRow } from './resources/agentpool/history.ts';
+import { holdsPlace, placeRules } from './resources/places.ts';
 import type { Database } from './store/db.ts';
 import { type RecordedTransition, readHistory } from './store/repositories/history.ts';
 import { takeOver } from './store/repositories/leadership.ts';
-import { recordTransitions } from './store/repositories/recording.ts';
+import { recountPlaces } from './store/repositories/ledger.ts';
+import { type PlaceChange, recordTransitions } from './store/repositories/recording.ts';
+import { unitOfWork } from './store/unit-of-work.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 
 /** Errors of the store that mean "not now": shown as a condition, never thrown into a pass that only reads. */
@@ -62,12 +66,14 @@ export class LeaderEpoch {
   readonly #database: Database;
   readonly #holder: string;
   readonly #fence: Pick<Fence, 'holds'>;
+  readonly #log: Logger;
   #epoch: Promise<number> | undefined;
 
-  constructor(database: Database, holder: string, fence: Pick<Fence, 'holds'>) {
+  constructor(database: Database, holder: string, fence: Pick<Fence, 'holds'>, log: Logger) {
     this.#database = database;
     this.#holder = holder;
     this.#fence = fence;
+    this.#log = log;
   }
 
   /**
@@ -76,13 +82,23 @@ export class LeaderEpoch {
    */
   async current(): Promise<number> {
     if (!this.#fence.holds()) throw notLeader();
-    this.#epoch ??= takeOver(this.#database.db, this.#holder);
+    this.#epoch ??= this.#takeOver();
     try {
       return await this.#epoch;
     } catch (error) {
       this.#epoch = undefined;
       throw error;
     }
+  }
+
+  /** Nobody else records from here on, so this is when the ledger can be made what the rows say. */
+  async #takeOver(): Promise<number> {
+    const { db } = this.#database;
+    const epoch = await takeOver(db, this.#holder);
+    const recount = await unitOfWork(db, epoch, (trx) => recountPlaces(trx, Object.values(placeRules)));
+    const drifted = Object.values(recount).some((number) => number > 0);
+    if (drifted) this.#log.warn({ ...recount }, 'the quota ledger was not what the rows say; it is again');
+    return epoch;
   }
 
   /** Somebody took the record who had slept with that statement in hand: as long as we lead it is taken back. */
@@ -97,6 +113,8 @@ export type RecorderPorts = {
   readonly metrics: Metrics;
   /** Called after the commit: the publisher need not wait for its poll. */
   readonly recorded: () => void;
+  /** Called after the commit with the tenant that has a place more. */
+  readonly freed: (tenant: string) => void;
 };
 
 const actor = 'openos-controller';
@@ -108,7 +126,8 @@ export async function recordAgent(
   transitions: readonly AgentTransition[],
 ): Promise<void> {
   const last = lastRow(observed.history);
-  await record(ports, 'agent', observed, last, transitions, { from: last?.to ?? null, to: transitions.at(-1)?.to });
+  const change = { from: last?.to ?? null, to: transitions.at(-1)?.to };
+  await record(ports, 'agent', observed, last, transitions, change);
   for (const { from, to, detail } of transitions) {
     if (to === 'Ready' && from !== 'NotReady') ports.metrics.agentStarted(detail.startLatencyMilliseconds ?? 0);
   }
@@ -156,15 +175,35 @@ type Transition = {
   readonly event: { readonly type: EventType; readonly data: Readonly<Record<string, unknown>> };
 };
 
+type LastRow = { readonly seq: number; readonly from?: string; readonly to: string; readonly tenantId: string };
+
+/** A place of the quota is taken and given back in the statement that records why. */
+function placeChange(
+  kind: keyof typeof placeRules,
+  { namespace, tenancy }: Observed,
+  last: LastRow | undefined,
+  next: Transition | undefined,
+): PlaceChange | undefined {
+  const rule = placeRules[kind];
+  const held = holdsPlace(rule, last);
+  if (holdsPlace(rule, next) === held) return undefined;
+  if (held || tenancy.kind === 'none') return { kind: 'release' };
+  const { tenant: tenantId, rules } = tenancy;
+  const limit = rules?.quota?.[rule.resource];
+  return { kind: 'take', resource: rule.resource, tenantId, namespace, ...(limit === undefined ? {} : { limit }) };
+}
+
 async function record(
-  { database, epoch, metrics, recorded }: RecorderPorts,
+  { database, epoch, metrics, recorded, freed }: RecorderPorts,
   kind: 'agent' | 'agentpool',
-  { uid, namespace, name, tenancy, traceparent }: Observed,
-  last: { readonly seq: number; readonly tenantId: string } | undefined,
+  observed: Observed,
+  last: LastRow | undefined,
   transitions: readonly Transition[],
   change: Readonly<Record<string, unknown>>,
 ): Promise<void> {
+  const { uid, namespace, name, tenancy, traceparent } = observed;
   const lastSeq = last?.seq ?? 0;
+  const place = placeChange(kind, observed, last, transitions.at(-1));
   // Whose it was when its story began: a namespace that changes hands takes no story along.
   const tenantId = last?.tenantId ?? (tenancy.kind === 'member' ? tenancy.tenant : '');
   const aggregate = { kind, id: uid } as const;
@@ -189,6 +228,7 @@ async function record(
         data: event.data,
       }),
     ),
+    ...(place === undefined ? {} : { place }),
     audit: {
       actor,
       action: transitions.map(({ event }) => event.type).join(','),
@@ -199,5 +239,6 @@ async function record(
     throw error;
   });
   recorded();
+  if (place?.kind === 'release') freed(tenancy.kind === 'member' ? tenancy.tenant : tenantId);
   for (const { from, to } of transitions) metrics.transitioned(kind, from, to);
 }

@@ -10,11 +10,11 @@ export const placeRules = {
   agentpool: { kind: 'agentpool', resource: 'pools', resting: ['Deleted'] },
 } as const;
 
-type Row = { readonly from: string | null; readonly to: string };
+type Row = { readonly from?: string; readonly to: string };
 type Rule = { readonly resting: readonly string[]; readonly leaving?: string };
 
 /** Whether an aggregate whose newest row this is holds a place; nobody does before the first row. */
 export function holdsPlace({ resting, leaving }: Rule, row: Row | undefined): boolean {
   if (row === undefined) return false;
-  return !resting.includes(row.to === leaving ? (row.from ?? row.to) : row.to);
+  return !resting.includes(row.to === leaving ? (row.from ?? '') : row.to);
 }

@@ -13,8 +13,13 @@ export type Tenancy =
   /** No Tenant has it, or the one that had it is being deleted. */
   | { readonly kind: 'none' };
 
+/** That of a namespace which belongs to a Tenant. */
+export type Membership = Extract<Tenancy, { readonly kind: 'member' }>;
+
 export type TenantRules = Pick<
   Tenant['spec'],
+  | 'quota'
+  | 'limitRange'
   | 'runtimeClasses'
   | 'priorityClasses'
   | 'allowedRegistries'

@@ -16,7 +16,7 @@ export const ConditionType = {
   PodScheduled: 'PodScheduled',
   /** Whether the runtime class and a node that handles it exist. Shown when abnormal. */
   IsolationReady: 'IsolationReady',
-  /** Whether the tenant's quota holds a place for this Agent. Shown when abnormal. */
+  /** Whether the tenant's quota holds a place for this Agent or pool. Shown when abnormal. */
   QuotaReserved: 'QuotaReserved',
   /** Whether the Agent's Tenant exists and lets it run. Shown when abnormal. */
   TenantReady: 'TenantReady',
@@ -154,6 +154,10 @@ export type TenantReason = (typeof TenantReason)[keyof typeof TenantReason];
 
 /** Reasons of the conditions of an AgentPool, and of what is recorded of it. */
 export const AgentPoolReason = {
+  /** As many pools as the tenant's quota allows are there, and the pool waits for a place: remove one or raise the quota. */
+  WaitingForQuota: 'WaitingForQuota',
+  /** The tenant's quota allows no pools at all: raise it. */
+  QuotaExceeded: 'QuotaExceeded',
   /** The pool was accepted and recorded; its Agents come next. Nothing to do. */
   PoolCreated: 'PoolCreated',
   /** Another number of Agents is asked for. Nothing to do. */

@@ -12,6 +12,8 @@ export type Blocker = {
   readonly condition?: ConditionType;
   /** Only its author can cure it; anything else may be cured by another object and gets a minute first. */
   readonly onlyByUser: boolean;
+  /** Nothing is wrong, it is not its turn: never Stalled. */
+  readonly patient?: boolean;
 };
 
 /** Ordered: the first that applies is the one shown. */

@@ -18,8 +18,9 @@ import {
 } from './facts.ts';
 import { isOut, lastRow } from './history.ts';
 import { deletionDue, sessionEnd } from './lifecycle.ts';
-import { startsAttempt, walk } from './machine.ts';
+import { startsAttempt, type TransitionRule, walk } from './machine.ts';
 import { agentPod } from './pod.ts';
+import { quotaBlocker } from './quota.ts';
 import { agentStatus, stalledFrom, statusEvents, statusWrite } from './status.ts';
 
 export type AgentDecision = Decision<AgentTransition, AgentStatus>;
@@ -40,9 +41,7 @@ const blockerRecheckMs = 30_000;
  */
 export function decide(observed: AgentObserved, now: number): AgentDecision {
   if (observed.history.kind === 'unavailable') return withoutDatabase(observed, now);
-  const blocker = blockerOf(observed);
-  const facts = agentFacts(observed, blocker === undefined, now);
-  const rules = walk(lastRow(observed.history)?.to ?? 'New', facts);
+  const { blocker, facts, rules } = judge(observed, now);
   if (rules.length > 0) {
     const taken = rules.map((rule) => ({
       rule,
@@ -51,6 +50,24 @@ export function decide(observed: AgentObserved, now: number): AgentDecision {
     return { transitions: agentTransitions(taken, observed, now), plan: [], outcome: requeue(0) };
   }
   return act(observed, observed.agent, blocker, facts, now);
+}
+
+type Judgement = {
+  readonly blocker: Blocker | undefined;
+  readonly facts: AgentFacts;
+  readonly rules: readonly TransitionRule[];
+};
+
+/** What stands in the way, and where the machine goes. Whether the quota does depends on where that would be. */
+function judge(observed: AgentObserved, now: number): Judgement {
+  const under = (blocker: Blocker | undefined): Judgement => {
+    const facts = agentFacts(observed, blocker === undefined, now);
+    return { blocker, facts, rules: walk(lastRow(observed.history)?.to ?? 'New', facts) };
+  };
+  const judgement = under(blockerOf(observed));
+  if (judgement.blocker !== undefined) return judgement;
+  const short = quotaBlocker(observed, judgement.rules);
+  return short === undefined ? judgement : under(short);
 }
 
 function act(

@@ -1,6 +1,7 @@
 import type { V1ContainerStatus, V1Pod, V1PodCondition } from '@kubernetes/client-node';
 import type { Agent } from '../../api/v1alpha1/agent.ts';
 import type { AgentReason } from '../../api/v1alpha1/reasons.ts';
+import type { QuotaRoom } from '../quota.ts';
 import { isDrained, type Tenancy } from '../tenancy.ts';
 import { attemptOf, recoveryOf } from './attempt.ts';
 import { type AgentHistory, lastRow } from './history.ts';
@@ -24,6 +25,8 @@ export type AgentObserved = {
     readonly missingHandler?: string /** What the Tenant allows instead, when it does not allow this one. */;
     readonly allowedInstead?: readonly string[];
   };
+  /** What the tenant's quota leaves; absent where it bounds nothing, or cannot be read now. */
+  readonly quota?: QuotaRoom;
   /** Every pod whose controller is this Agent's UID. */
   readonly pods: readonly V1Pod[];
   /** A create was sent and its pod has not been seen yet. */

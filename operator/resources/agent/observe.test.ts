@@ -30,6 +30,7 @@ function sources(overrides: Partial<AgentSources> = {}): AgentSources {
     podsOf: () => [],
     runtimeClassExists: () => true,
     missingHandler: () => undefined,
+    quota: async () => undefined,
     podOnItsWay: () => false,
     history: async () => aHistory(),
     brokerAvailable: () => true,

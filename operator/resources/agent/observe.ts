@@ -3,7 +3,9 @@ import { type Agent, parseAgent } from '../../api/v1alpha1/agent.ts';
 import type { StoredObject } from '../../kernel/object.ts';
 import { settled } from '../../kernel/outcome.ts';
 import { type Observation, observed, unsynced } from '../../kernel/reconcile.ts';
-import { allowedRuntimeClasses, type TenancyPorts, tenancyOf } from '../tenancy.ts';
+import { holdsPlace, placeRules } from '../places.ts';
+import type { QuotaRoom } from '../quota.ts';
+import { allowedRuntimeClasses, type Membership, type TenancyPorts, tenancyOf } from '../tenancy.ts';
 import type { AgentObserved } from './facts.ts';
 import { type AgentHistory, lastRow } from './history.ts';
 
@@ -19,6 +21,11 @@ export type AgentSources = TenancyPorts & {
   readonly runtimeClassExists: (name: string) => boolean;
   /** The handler of the runtime class when no node offers it. */
   readonly missingHandler: (runtimeClass: string) => string | undefined;
+  /**
+   * What the quota of a tenant leaves to this agent; with the places when it asks for one. Undefined when nothing is
+   * bounded or the database is away.
+   */
+  readonly quota: (uid: string, tenancy: Membership, asksForPlace: boolean) => Promise<QuotaRoom | undefined>;
   /** A create of ours whose pod the cache has not shown yet. */
   readonly podOnItsWay: (uid: string) => boolean;
   /** Never throws for a database that is away: that is one of its answers. */
@@ -60,6 +67,8 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
   const rules = tenancy.kind === 'member' ? (tenancy.rules ?? {}) : {};
   const allowed = allowedRuntimeClasses(rules, sources.defaultRuntimeClass);
   const missingHandler = sources.missingHandler(runtimeClass);
+  const isBounded = agent !== undefined && history.kind === 'known' && tenancy.kind === 'member';
+  const quota = isBounded ? await sources.quota(uid, tenancy, !holdsPlace(placeRules.agent, last)) : undefined;
   return observed({
     uid,
     namespace,
@@ -73,6 +82,7 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
       ...(tenancy.kind === 'none' || allowed.includes(runtimeClass) ? {} : { allowedInstead: allowed }),
       ...(missingHandler === undefined ? {} : { missingHandler }),
     },
+    ...(quota === undefined ? {} : { quota }),
     pods,
     podOnItsWay: sources.podOnItsWay(uid),
     history,

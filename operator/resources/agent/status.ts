@@ -30,6 +30,8 @@ const alarming: ReadonlySet<AgentReason> = new Set<AgentReason>([
   'RuntimeHandlerMissing',
   'TenantNotFound',
   'PodRejected',
+  'WaitingForQuota',
+  'QuotaExceeded',
   'PodLost',
   'PodFailed',
   'NameConflict',
@@ -293,6 +295,7 @@ function eventsPublished(observed: AgentObserved): ConditionFact {
 
 function stalledReason(agent: Agent, shown: Shown, blocker: Blocker | undefined, now: number): AgentReason | undefined {
   if (blocker?.onlyByUser === true) return blocker.reason;
+  if (blocker?.patient === true && shown.reason === blocker.reason) return undefined;
   if (shown.phase === 'Failed') return 'RetriesExhausted';
   // A running pod is not stalled by what only its successor would need.
   if (blocker?.condition === undefined || shown.reason !== blocker.reason) return undefined;

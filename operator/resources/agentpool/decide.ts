@@ -4,6 +4,7 @@ import { sameStatus } from '../../kernel/conditions.ts';
 import type { Decision } from '../../kernel/decision.ts';
 import { type Outcome, requeue, requeueAt, settled, soonest } from '../../kernel/outcome.ts';
 import { agentResource } from '../own.ts';
+import type { PlaceRoom } from '../quota.ts';
 import type { Tenancy } from '../tenancy.ts';
 import { blockerOf } from './blockers.ts';
 import { goneTransition, type PoolTransition, poolTransitions } from './events.ts';
@@ -33,6 +34,8 @@ export type PoolObserved = {
   /** It is going and its Agents are to stay: the garbage collector takes our name off them. */
   readonly orphaning: boolean;
   readonly tenancy: Tenancy;
+  /** How many pools the tenant may have, for a pool that has no place yet. */
+  readonly room?: PlaceRoom;
   /** Every Agent whose controller is this pool, by UID. Nothing we asked for is missing in it. */
   readonly members: readonly Member[];
   readonly refusal: Refusal | undefined;

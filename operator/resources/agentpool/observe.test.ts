@@ -60,6 +60,7 @@ function sources(over: Partial<PoolSources> = {}): PoolSources {
     isStanding: async () => false,
     isReleased: async () => false,
     outstanding: () => false,
+    room: async () => undefined,
     refusal: () => undefined,
     history: async () => ({ kind: 'known', last: row }),
     newTraceparent: () => 'new',

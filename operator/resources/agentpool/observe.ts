@@ -2,7 +2,8 @@ import { type AgentPool, parseAgentPool } from '../../api/v1alpha1/agentpool.ts'
 import type { StoredObject } from '../../kernel/object.ts';
 import { requeue, settled } from '../../kernel/outcome.ts';
 import { type Observation, observed, unsynced } from '../../kernel/reconcile.ts';
-import { type TenancyPorts, tenancyOf } from '../tenancy.ts';
+import type { PlaceRoom } from '../quota.ts';
+import { type Membership, type TenancyPorts, tenancyOf } from '../tenancy.ts';
 import type { PoolObserved, Refusal } from './decide.ts';
 import { lastRow, type PoolHistory } from './history.ts';
 import { type MemberObject, memberOf } from './member.ts';
@@ -20,6 +21,8 @@ export type PoolSources = TenancyPorts & {
   readonly isReleased: (member: MemberObject) => Promise<boolean>;
   /** Creates and deletes of ours that the cache has not shown yet. */
   readonly outstanding: (uid: string) => boolean;
+  /** How many pools its tenant may have. Undefined when any number, or when the database is away. */
+  readonly room: (uid: string, tenancy: Membership) => Promise<PlaceRoom | undefined>;
   readonly refusal: (uid: string) => Refusal | undefined;
   /** Never throws for a database that is away: that is one of its answers. */
   readonly history: (uid: string) => Promise<PoolHistory>;
@@ -48,6 +51,9 @@ export async function observePool(uid: string, sources: PoolSources): Promise<Ob
   const isGoing = object?.metadata.deletionTimestamp !== undefined;
   const present = isGoing ? undefined : object;
   const parsed = present === undefined ? undefined : parseAgentPool(present);
+  const tenancy = tenancyOf(namespace, sources);
+  const asksForPlace = present !== undefined && history.kind === 'known' && last === undefined;
+  const room = asksForPlace && tenancy.kind === 'member' ? await sources.room(uid, tenancy) : undefined;
   return observed({
     uid,
     namespace,
@@ -55,7 +61,8 @@ export async function observePool(uid: string, sources: PoolSources): Promise<Ob
     pool: parsed?.kind === 'valid' ? parsed.value : (present as AgentPool | undefined),
     ...(parsed?.kind === 'invalid' ? { invalid: parsed.problems.join('; ') } : {}),
     orphaning: object?.metadata.finalizers?.includes('orphan') === true,
-    tenancy: tenancyOf(namespace, sources),
+    tenancy,
+    ...(room === undefined ? {} : { room }),
     members: objects.map(memberOf),
     refusal: sources.refusal(uid),
     history,

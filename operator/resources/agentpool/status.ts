@@ -31,6 +31,8 @@ const alarming: ReadonlySet<AgentPoolReason> = new Set<AgentPoolReason>([
   'AgentRejected',
   'TooManyFailures',
   'ProgressDeadlineExceeded',
+  'WaitingForQuota',
+  'QuotaExceeded',
   'TenantNotFound',
   'InvalidSpec',
 ]);
@@ -175,11 +177,13 @@ function isCurrent({ refusal }: PoolObserved, { metadata }: AgentPool): boolean 
 }
 
 function facts(pool: AgentPool, { complete, overdue, reason, message }: Judgement): readonly ConditionFact[] {
+  const waiting = reason === 'WaitingForQuota' || reason === 'QuotaExceeded';
   const failing = reason === 'TooManyFailures' || reason === 'AgentRejected';
   return [
     { type: 'Ready', status: complete ? 'True' : 'False', reason, message },
     progressing(pool, complete, overdue),
     ...(failing ? [{ type: 'ReplicaFailure', status: 'True', reason, message } as const] : []),
+    ...(waiting ? [{ type: 'QuotaReserved', status: 'False', reason, message } as const] : []),
   ];
 }
 
