@@ -13,7 +13,7 @@ import type { Broker, BrokerState, OutgoingMessage, PublishReceipt, ReadOptions,
 import { EventErrorCode, eventError } from './errors.ts';
 import { classifyNatsError } from './nats-errors.ts';
 import { readStream } from './nats-reader.ts';
-import { ensureStream, requireServerVersion, type StreamSettings, streamName } from './streams.ts';
+import { ensureCapture, ensureStream, requireServerVersion, type StreamSettings, streamName } from './streams.ts';
 
 export type NatsBrokerOptions = {
   /** nats:// or tls:// URLs, separated by commas; user:password@ or token@ in the first one. */
@@ -31,11 +31,15 @@ export type NatsBrokerOptions = {
   readonly log: Logger;
 };
 
-type Session = {
-  readonly connection: NatsConnection;
+/** JetStream over a connection that stands. */
+export type JetStreamSession = {
   readonly client: JetStreamClient;
   /** Rejects all that is under way when the connection is lost: an answer cannot come any more. */
   readonly lost: Promise<never>;
+};
+
+type Session = JetStreamSession & {
+  readonly connection: NatsConnection;
   readonly lose: (reason: OperatorError) => void;
 };
 
@@ -117,6 +121,24 @@ export class NatsBroker implements Broker {
     } catch (error) {
       throw classifyNatsError(error);
     }
+  }
+
+  /** Runs what the rest of this folder asks of JetStream, until the connection is lost. @throws as `publish` */
+  async use<Answer>(work: (session: JetStreamSession) => Promise<Answer>): Promise<Answer> {
+    const session = this.#available();
+    try {
+      return await Promise.race([work(session), session.lost]);
+    } catch (error) {
+      const failure = classifyNatsError(error);
+      if (failure.code === EventErrorCode.StreamMissing) this.#recheck(failure);
+      throw failure;
+    }
+  }
+
+  /** Says which stream is there now: one that was made anew behind our back has to be looked at again. */
+  sawStream(created: string): void {
+    if (!this.#state.available || this.#state.streamCreated === created) return;
+    this.#recheck(eventError(EventErrorCode.StreamMissing, 'the stream was made anew by somebody else'));
   }
 
   #available(): Session {
@@ -202,6 +224,8 @@ export class NatsBroker implements Broker {
     const manager: JetStreamManager = await jetstreamManager(connection);
     const { stream, firstSequence } = this.#options;
     if (!stream) return (await manager.streams.info(streamName)).created;
+    // First: what the server gives up for a consumer of the events is to be known from the beginning.
+    await ensureCapture(manager, stream);
     const info = await ensureStream(manager, stream, firstSequence ?? (async () => 1));
     return info.created;
   }
@@ -271,7 +295,8 @@ function toNatsHeaders(values: Readonly<Record<string, string>>): MsgHdrs {
   return result;
 }
 
-function fromNatsHeaders(values: MsgHdrs | undefined): Readonly<Record<string, string>> {
+/** Headers as plain values. */
+export function fromNatsHeaders(values: MsgHdrs | undefined): Readonly<Record<string, string>> {
   return Object.fromEntries(values?.keys().map((name) => [name, values.get(name)]) ?? []);
 }
 

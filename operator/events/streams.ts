@@ -12,6 +12,10 @@ import { EventErrorCode, eventError } from './errors.ts';
 import { allEvents } from './subjects.ts';
 
 export const streamName = 'OPENOS_EVENTS';
+/** Where the server's own reports are kept of messages that it gave up for a consumer of the events. */
+export const captureName = 'OPENOS_ADVISORIES';
+/** Each report is a few hundred bytes. */
+const captureBytes = 64 * 2 ** 20;
 
 /** The oldest server whose stream options we rely on. */
 const oldestServer = [2, 12] as const;
@@ -55,6 +59,25 @@ export function eventStream(settings: StreamSettings): OurConfig {
     num_replicas: settings.replicas,
     allow_direct: true,
   };
+}
+
+/** The stream of what the server gave up. Without it a message whose last delivery failed looks acknowledged. */
+export function captureStream(settings: StreamSettings): OurConfig {
+  return {
+    ...eventStream(settings),
+    name: captureName,
+    subjects: ['MAX_DELIVERIES', 'MSG_TERMINATED'].map((what) => `$JS.EVENT.ADVISORY.CONSUMER.${what}.${streamName}.>`),
+    max_bytes: captureBytes,
+  };
+}
+
+/** Creates the stream of advisories, or changes it to what is configured. @throws OperatorError StreamConfigMismatch */
+export async function ensureCapture(manager: JetStreamManager, settings: StreamSettings): Promise<void> {
+  const wanted = captureStream(settings);
+  const found = await manager.streams.info(captureName).catch(undefinedIfMissing);
+  if (found && differences(wanted, found.config).length === 0) return;
+  const change = found ? manager.streams.update(captureName, wanted) : manager.streams.add(wanted);
+  await change.catch(refuseConfiguration);
 }
 
 /**

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -22,6 +22,10 @@ export type TestNats = {
   restart(): Promise<void>;
   /** Ends it and starts it again with an empty store. */
   wipe(): Promise<void>;
+  /** Ends it, keeps a copy of its store and starts it again. */
+  backUp(): Promise<void>;
+  /** Ends it at once and starts it again with the store as it was at `backUp`. */
+  putBack(): Promise<void>;
 };
 
 export type NatsOptions = {
@@ -38,8 +42,9 @@ export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
   const binary = join(await toolFolder(), 'nats-server');
   const home = await mkdtemp(join(tmpdir(), 'openos-nats-'));
   const port = await freePort();
+  const store = join(home, 'store');
   const configuration = join(home, 'nats.conf');
-  await writeFile(configuration, configurationText(port, home, options));
+  await writeFile(configuration, configurationText(port, store, options));
   const start = () =>
     ServerProcess.start({ command: binary, args: ['-c', configuration], readyText: 'Server is ready' });
 
@@ -63,17 +68,28 @@ export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
     restart,
     async wipe() {
       await server?.end('SIGKILL');
-      await rm(join(home, 'store'), { recursive: true, force: true });
+      await rm(store, { recursive: true, force: true });
+      server = await start();
+    },
+    async backUp() {
+      await server?.end('SIGTERM');
+      await cp(store, `${store}-copy`, { recursive: true });
+      server = await start();
+    },
+    async putBack() {
+      await server?.end('SIGKILL');
+      await rm(store, { recursive: true, force: true });
+      await cp(`${store}-copy`, store, { recursive: true });
       server = await start();
     },
   };
 }
 
-function configurationText(port: number, home: string, options: NatsOptions): string {
+function configurationText(port: number, store: string, options: NatsOptions): string {
   const deny = JSON.stringify(options.denyPublish ?? []);
   return `
     listen: "127.0.0.1:${port}"
-    jetstream { store_dir: ${JSON.stringify(join(home, 'store'))}, max_file_store: 2G ${options.syncAlways === true ? ', sync_interval: always' : ''} }
+    jetstream { store_dir: ${JSON.stringify(store)}, max_file_store: 2G ${options.syncAlways === true ? ', sync_interval: always' : ''} }
     authorization { users: [ { user: openos, password: secret, permissions: { publish: { deny: ${deny} }, subscribe: ">" } } ] }
   `;
 }

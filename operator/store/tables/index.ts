@@ -1,6 +1,13 @@
 import type { ColumnType, Generated, Kysely, Transaction } from 'kysely';
+import type { RequiredConsumerTable, StreamWatermarkTable } from './consumer.ts';
 import type { TenantPlaceTable, TenantUsageTable } from './ledger.ts';
 import type { OutboxTable } from './outbox.ts';
+import type {
+  ProjectedEventTable,
+  ProjectedResourceTable,
+  ProjectionParkedTable,
+  ProjectionPositionTable,
+} from './projection.ts';
 import type { TransitionTable } from './transition.ts';
 
 /** Who did what to which aggregate, written in the transaction of the deed. */
@@ -40,6 +47,12 @@ export type Tables = {
   tenant_usage: TenantUsageTable;
   leader_epoch: LeaderEpochTable;
   released_schema: ReleasedSchemaTable;
+  stream_watermark: StreamWatermarkTable;
+  required_consumer: RequiredConsumerTable;
+  projected_resource: ProjectedResourceTable;
+  projected_event: ProjectedEventTable;
+  projection_position: ProjectionPositionTable;
+  projection_parked: ProjectionParkedTable;
 };
 
 /** Runs each statement on its own. */

@@ -1,0 +1,47 @@
+import type { GivenUp } from './acknowledged.ts';
+
+/** The event stream now. */
+export type StreamState = {
+  /** As the server writes it (nanoseconds): tells a stream from its namesake. */
+  readonly created: string;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  /** Sequences between the two that are gone. */
+  readonly deleted: ReadonlySet<number>;
+};
+
+/** A durable consumer of the event stream now. */
+export type ConsumerState = {
+  readonly name: string;
+  /** As the server writes it. */
+  readonly created: string;
+  /** Subjects it is given; none = all. */
+  readonly filters: readonly string[];
+  readonly deliverPolicy: string;
+  readonly optStartSeq?: number;
+  readonly acksExplicitly: boolean;
+  readonly ackFloor: number;
+  readonly pending: number;
+  readonly unacknowledged: number;
+};
+
+/** What the server gave up, in the order of its reports. */
+export type Capture = {
+  /** Since when its reports are kept, as the server writes it. */
+  readonly created: string;
+  /** The newest report read. */
+  readonly lastSeq: number;
+  /** `at`: ms since the epoch. */
+  readonly givenUp: readonly (GivenUp & { readonly at: number })[];
+};
+
+/** What an ack watcher asks the broker. Each rejects with an OperatorError when the broker is away. */
+export type StreamObserver = {
+  stream(): Promise<StreamState>;
+  /** Undefined when there is no consumer of this name. */
+  consumer(name: string): Promise<ConsumerState | undefined>;
+  /** Reports after this one; 0 = all. */
+  capture(after: number): Promise<Capture>;
+  /** `ce-id` of the message with this sequence; undefined when there is none. */
+  eventIdAt(streamSeq: number): Promise<string | undefined>;
+};

@@ -1,0 +1,22 @@
+/** What is known of one incarnation of a stream: numbers of another one mean nothing. */
+export type StreamWatermarkTable = {
+  /** `created` of the stream, as the server writes it. */
+  stream_created: string;
+  /** The greatest sequence a receipt was ever recorded for: a stream that ends below has lost something. */
+  greatest_seq: number;
+  /** Every required consumer was once past this. */
+  acknowledged_seq: number;
+  /** Why nothing of this stream is acknowledged any more. */
+  halted_reason: string | null;
+  halted_at: Date | null;
+};
+
+/** A durable consumer without whom nothing is acknowledged. */
+export type RequiredConsumerTable = {
+  name: string;
+  /** Changes when it is made anew or its filter changes: then what it has seen begins anew. */
+  incarnation: string;
+  /** The first sequence it can have been given, as far as we know. */
+  start_seq: number;
+  floor_seq: number;
+};
