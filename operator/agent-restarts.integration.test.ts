@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { agentResource } from './resources/own.ts';
 import { eventually } from './testkit/eventually.ts';
+import { expectTold } from './testkit/told.ts';
 import { startWorld, type World } from './testkit/world.ts';
 
 const life = ['agent.created', 'agent.scheduled', 'agent.starting', 'agent.ready'];
@@ -21,17 +22,6 @@ async function uidOf(name: string): Promise<string> {
   return (await world.agent('again', name))?.metadata.uid ?? '';
 }
 
-/** Exactly these events, recorded and on the stream: in order, without a gap, each once and under one id. */
-async function expectTold(uid: string, phase: string, types: readonly string[]): Promise<void> {
-  const rows = await world.recorded(uid, phase);
-  expect(rows.map(({ eventType }) => eventType)).toEqual(types);
-  expect(rows.map(({ seq }) => seq)).toEqual(types.map((_, index) => index + 1));
-  const told = (await world.events(uid)).map(({ event }) => event);
-  const firsts = told.filter((event, at) => told.findIndex((other) => other.event_id === event.event_id) === at);
-  expect(firsts.map((event) => event.event_id)).toEqual(rows.map(({ eventId }) => eventId));
-  expect(firsts.map((event) => event.sequence)).toEqual(rows.map(({ seq }) => seq));
-}
-
 /** Not a wait for anything: some moment within the next `withinMs`, to be killed at. */
 function randomPoint(withinMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, withinMs * Math.random()));
@@ -50,8 +40,8 @@ describe('an Agent that was deleted and made again under its name while the oper
 
     const after = await world.startOperator();
     await world.ready('again', 'phoenix');
-    await expectTold(old, 'Deleted', [...life, 'agent.stopping', 'agent.deleted']);
-    await expectTold(uid, 'Ready', life);
+    await expectTold(world, old, 'Deleted', [...life, 'agent.stopping', 'agent.deleted']);
+    await expectTold(world, uid, 'Ready', life);
     expect(await world.podsOf(old)).toEqual([]);
     expect(await world.podsOf(uid)).toHaveLength(1);
     expect(await after.stop()).toBe(0);
@@ -76,7 +66,7 @@ describe('an operator that is killed', () => {
     for (const name of names) {
       const status = await world.ready('again', name);
       const uid = await uidOf(name);
-      await expectTold(uid, 'Ready', life);
+      await expectTold(world, uid, 'Ready', life);
       const pods = await world.podsOf(uid);
       expect(pods.map(({ metadata }) => metadata.uid)).toEqual([status.podRef?.uid]);
     }

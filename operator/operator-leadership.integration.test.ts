@@ -1,6 +1,11 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { ApiProxy, type ProxiedRequest } from './testkit/api-proxy.ts';
 import { eventually } from './testkit/eventually.ts';
 import type { TestOperator } from './testkit/operator.ts';
+import { expectTold } from './testkit/told.ts';
 import { type StoredAgent, startWorld, type World } from './testkit/world.ts';
 
 const life = ['agent.created', 'agent.scheduled', 'agent.starting', 'agent.ready'];
@@ -19,17 +24,6 @@ afterAll(() => world?.stop());
 
 async function uidOf(name: string): Promise<string> {
   return (await world.agent('lead', name))?.metadata.uid ?? '';
-}
-
-/** Exactly these events, recorded and on the stream: in order, without a gap, each once and under one id. */
-async function expectTold(uid: string, phase: string, types: readonly string[]): Promise<void> {
-  const rows = await world.recorded(uid, phase);
-  expect(rows.map(({ eventType }) => eventType)).toEqual(types);
-  expect(rows.map(({ seq }) => seq)).toEqual(types.map((_, index) => index + 1));
-  const told = (await world.events(uid)).map(({ event }) => event);
-  const firsts = told.filter((event, at) => told.findIndex((other) => other.event_id === event.event_id) === at);
-  expect(firsts.map((event) => event.event_id)).toEqual(rows.map(({ eventId }) => eventId));
-  expect(firsts.map((event) => event.sequence)).toEqual(rows.map(({ seq }) => seq));
 }
 
 async function leads(operator: TestOperator, deadlineMs?: number): Promise<void> {
@@ -53,7 +47,7 @@ describe('two operators', () => {
 
     await world.createAgent('lead', 'heir');
     await world.ready('lead', 'heir');
-    await expectTold(await uidOf('heir'), 'Ready', life);
+    await expectTold(world, await uidOf('heir'), 'Ready', life);
     expect(await second.stop()).toBe(0);
     expect(await world.leader()).toBe('');
   });
@@ -73,8 +67,8 @@ describe('two operators', () => {
     frozen.signal('SIGCONT');
     await eventually('it notices', () => frozen.log().includes('stopped leading'));
     await world.ready('lead', 'other');
-    await expectTold(uid, 'Ready', life);
-    await expectTold(woken.metadata.uid, 'Ready', life);
+    await expectTold(world, uid, 'Ready', life);
+    await expectTold(world, woken.metadata.uid, 'Ready', life);
     expect(await world.leader()).toBe(heir.identity);
     for (const agent of [uid, woken.metadata.uid]) expect(await world.podsOf(agent)).toHaveLength(1);
     const { epoch, holder } = await world.epoch();
@@ -84,4 +78,58 @@ describe('two operators', () => {
     expect(metadata.resourceVersion).toBe(resourceVersion);
     expect(await heir.stop()).toBe(0);
   });
+
+  it('write nothing once they were frozen past their Lease, not even the rest of the pass in hand', async () => {
+    const proxy = await new ApiProxy(world.cluster.credentials).start();
+    const kubeconfig = join(await mkdtemp(join(tmpdir(), 'openos-leadership-')), 'kubeconfig');
+    await writeFile(kubeconfig, proxy.kubeconfig);
+    const frozen = await world.startOperator({ KUBECONFIG: kubeconfig });
+    await leads(frozen);
+    // It has asked for the pod and waits for the answer, with the status still to be written.
+    const answered = Promise.withResolvers<void>();
+    const isPod = ({ method, path }: ProxiedRequest) => method === 'POST' && path.endsWith('/pods');
+    proxy.fault = (request) => (isPod(request) ? { kind: 'hold', until: answered.promise } : undefined);
+    const { uid } = (await world.createAgent('lead', 'in-hand')).metadata;
+    await eventually('it has asked for the pod', () => proxy.requests.some(isPod));
+    await eventually('the pod is there', async () => (await world.podsOf(uid)).length === 1);
+    frozen.signal('SIGSTOP');
+    const heir = await world.startOperator();
+    await leads(heir, 20_000);
+    await world.ready('lead', 'in-hand');
+    const { resourceVersion } = (await world.agent('lead', 'in-hand'))?.metadata ?? {};
+
+    answered.resolve();
+    const woken = performance.now();
+    frozen.signal('SIGCONT');
+    await eventually('it notices', () => frozen.log().includes('stopped leading'));
+    await frozen.ready();
+    expect(writesSince(proxy, woken)).toEqual([]);
+    expect((await world.agent('lead', 'in-hand'))?.metadata.resourceVersion).toBe(resourceVersion);
+    expect(await world.podsOf(uid)).toHaveLength(1);
+    await expectTold(world, uid, 'Ready', life);
+    expect((await world.epoch()).holder).toBe(heir.identity);
+    await Promise.all([heir.stop(), frozen.kill()]);
+    await proxy.close();
+  });
+
+  it('take over with caches that are warm: nothing is listed again', async () => {
+    const first = await world.startOperator();
+    await leads(first);
+    const second = await world.startOperator();
+    const listed = await second.metric('openos_watch_lists_total');
+    expect(listed).toBeGreaterThan(0);
+    await first.kill();
+    await leads(second, 20_000);
+    await world.createAgent('lead', 'warm');
+    await world.ready('lead', 'warm');
+    expect(await second.metric('openos_watch_lists_total')).toBe(listed);
+    expect(await second.stop()).toBe(0);
+  });
 });
+
+/** Leases apart: who runs for leadership writes them. */
+function writesSince(proxy: ApiProxy, moment: number): readonly string[] {
+  return proxy.requests
+    .filter(({ at, method, path }) => at >= moment && method !== 'GET' && !path.includes('/leases'))
+    .map(({ method, path }) => `${method} ${path}`);
+}
