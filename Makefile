@@ -37,9 +37,12 @@ test-unit: $(packages) ## Pure tests, seconds
 test-integration: $(packages) ## Against a real API server, Postgres and NATS; no root
 	@hack/ci/test.sh integration
 
-.PHONY: test-proof
+.PHONY: test-proof test-chaos
 test-proof: $(packages) ## A crash before and after every write, and the model check with more going wrong; minutes
 	@hack/ci/test.sh proof
+test-chaos: export CHAOS_SECONDS ?= 600
+test-chaos: $(packages) ## Postgres, NATS and the operator killed at random under load; CHAOS_SECONDS, CHAOS_SEED
+	@vitest run --project proof operator/chaos.proof.test.ts
 
 .PHONY: e2e test-e2e
 e2e: $(packages) ## Against a whole cluster with gVisor, made for it; needs root, Docker or Podman, or KUBECONFIG=…

@@ -17,7 +17,7 @@ import type { Database } from '../store/db.ts';
 import { currentEpoch } from '../store/repositories/leadership.ts';
 import { type LightCluster, type OwnCluster, ownCluster } from './cluster.ts';
 import { eventually } from './eventually.ts';
-import { startNats, type TestNats } from './nats.ts';
+import { type NatsOptions, startNats, type TestNats } from './nats.ts';
 import { type OperatorOptions, runOperator, startOperator, type TestOperator } from './operator.ts';
 import { startPostgres, type TestPostgres } from './postgres.ts';
 import { openTestDatabase } from './store.ts';
@@ -85,8 +85,8 @@ export type World = {
 };
 
 /** A world of its own, its Lease in the namespace default. Stop it in `afterAll`. */
-export async function startWorld(): Promise<World> {
-  const [cluster, postgres, nats] = await Promise.all([ownCluster(), startPostgres(), startNats()]);
+export async function startWorld(options: Pick<NatsOptions, 'syncAlways'> = {}): Promise<World> {
+  const [cluster, postgres, nats] = await Promise.all([ownCluster(), startPostgres(), startNats(options)]);
   await cluster.haveNodes(2);
   for (const crd of await customResourceDefinitions()) await cluster.applyCrd(crd);
   const home = await mkdtemp(join(tmpdir(), 'openos-world-'));
