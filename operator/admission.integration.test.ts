@@ -31,7 +31,7 @@ beforeAll(async () => {
   await kubectl('create', 'namespace', 'free');
   await kubectl('create', 'clusterrole', 'namespace-editor', '--verb=*', '--resource=namespaces');
   await kubectl('create', 'clusterrolebinding', 'mallory', '--clusterrole=namespace-editor', `--user=${mallory}`);
-  const agents = '--resource=agents.openos.dev,agentpools.openos.dev,pods';
+  const agents = '--resource=agents.openos.dev,agentpools.openos.dev,pods,persistentvolumeclaims';
   await kubectl('create', 'clusterrole', 'agent-editor', '--verb=*', agents);
   for (const user of [mallory, collector]) {
     const name = `agents-${user === mallory ? 'mallory' : 'collector'}`;
@@ -246,6 +246,20 @@ describe('what an Agent owns', () => {
     };
     expect(await refused(mallory, 'agent', agent)).toBe(true);
     expect(await refused(mallory, 'agent', { ...agent, metadata: { name: 'free', namespace: 'acme' } })).toBe(false);
+  });
+
+  it.each<[string, boolean, () => object]>([
+    ['that is marked as kept for it', true, () => ({ annotations: { 'openos.dev/retained-for': 'scout' } })],
+    ['that it is said to own', true, () => ({ ownerReferences: [owner()] })],
+    ['that is just one', false, () => ({})],
+  ])('is given no claim by somebody else %s', async (_what, expected, metadata) => {
+    const claim = {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name: 'data-scout', namespace: 'acme', ...metadata() },
+      spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+    };
+    expect(await refused(mallory, 'claim', claim)).toBe(expected);
   });
 
   it('cannot be taken from it, nor its labels changed, but by the garbage collector', async () => {

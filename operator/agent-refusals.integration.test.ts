@@ -38,7 +38,6 @@ async function heldBack(namespace: string, name: string, reason: string): Promis
 }
 
 const isReconciling = { Reconciling: 'True', Stalled: undefined };
-const isStalled = { Reconciling: undefined, Stalled: 'True' };
 
 function progress({ conditions = [] }: AgentStatus) {
   const statusOf = (type: string) => findCondition(conditions, type)?.status;
@@ -92,11 +91,11 @@ describe('an Agent whose RuntimeClass is missing', () => {
   });
 });
 
-describe('an Agent that asks for what this version does not do', () => {
-  it('is stalled at once, and starts when it no longer asks', async () => {
-    await world.createAgent('refuse', 'ahead', { image, networkPolicy: { management: 'Managed' } });
-    const status = await heldBack('refuse', 'ahead', 'FieldNotSupported');
-    expect(progress(status)).toEqual(isStalled);
+describe('an Agent that asks for more traffic than its Tenant allows', () => {
+  it('is held back, and starts when it no longer asks', async () => {
+    await world.createAgent('refuse', 'ahead', { image, networkPolicy: { egress: [{}] } });
+    const status = await heldBack('refuse', 'ahead', 'NotAllowed');
+    expect(progress(status)).toEqual(isReconciling);
 
     const patch = '[{"op":"remove","path":"/spec/networkPolicy"}]';
     await world.cluster.kubectl('patch', 'agent', 'ahead', '-n', 'refuse', '--type=json', '-p', patch);

@@ -8,8 +8,10 @@ import type { Clock } from './kernel/clock.ts';
 import type { Logger } from './kernel/logger.ts';
 import { controllerUid, type ResourceType, type StoredObject } from './kernel/object.ts';
 import { Reflector, type ReflectorOptions } from './kernel/reflector.ts';
+import type { ClaimObject } from './resources/agent/claims.ts';
 import { poolUidOf } from './resources/agentpool/member.ts';
 import {
+  claimResource,
   limitRangeResource,
   namespaceResource,
   networkPolicyResource,
@@ -20,7 +22,7 @@ import {
   runtimeClassResource,
 } from './resources/builtin.ts';
 import { agentPoolResource, agentResource, tenantResource } from './resources/own.ts';
-import type { NodeObject, RuntimeClassObject } from './resources/runtime.ts';
+import { type NodeObject, type RuntimeClassObject, withoutUsage } from './resources/runtime.ts';
 import { verifiedNamespaces } from './resources/tenancy.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 
@@ -52,20 +54,24 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
   });
   const pods = cache<CachedPod>(podResource, {
     selection: { labelSelector: labels.agentUid },
-    indexers: { controller: (pod) => list(controllerUid(pod)) },
+    indexers: { controller: (pod) => list(controllerUid(pod)), node: (pod) => list(pod.spec?.nodeName) },
   });
   const tenants = cache<CachedTenant>(tenantResource, {
     indexers: { verified: (tenant) => verifiedNamespaces(tenant as Tenant), named: namedNamespaces },
   });
   const namespaces = cache<StoredObject>(namespaceResource, { transform: metadataOnly });
   const runtimeClasses = cache<RuntimeClassObject>(runtimeClassResource);
-  const nodes = cache<NodeObject>(nodeResource, { transform: handlersOnly });
+  const nodes = cache<NodeObject>(nodeResource, { transform: withoutUsage });
+  const claims = cache<ClaimObject>(claimResource, {
+    selection: { labelSelector: labels.agent },
+    indexers: { agent: (claim) => [agentKey(claim.metadata.namespace, claim.metadata.labels?.[labels.agent])] },
+  });
   const tenantChildren = [networkPolicyResource, limitRangeResource, resourceQuotaResource, roleBindingResource].map(
     (resource) => ({
       resource,
       cache: cache<StoredObject>(resource, {
         selection: { labelSelector: labels.tenant },
-        indexers: { namespace: inNamespace },
+        indexers: { namespace: inNamespace, agent: (child) => list(child.metadata.labels?.[labels.agentUid]) },
       }),
     }),
   );
@@ -77,6 +83,7 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
     namespaces,
     runtimeClasses,
     nodes,
+    claims,
     ...tenantChildren.map((each) => each.cache),
   ] as const;
   const lives = [agentPools, agents, pods] as const;
@@ -88,8 +95,13 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
     namespaces,
     runtimeClasses,
     nodes,
-    /** What Tenants have in their namespaces, by kind. */
+    /** Claims made for Agents, also for those that are gone; the index `agent` takes an {@link agentKey}. */
+    claims,
+    /** What Tenants and Agents have in the namespaces, by kind. */
     tenantChildren,
+    /** The NetworkPolicies among them; the index `agent` takes an Agent's UID. */
+    networkPolicies: tenantChildren.find(({ resource }) => resource === networkPolicyResource)
+      ?.cache as Reflector<StoredObject>,
     /** Whether every cache has a complete list; what changed since may not have come yet. */
     listed: () => all.every((each) => each.synced),
     /**
@@ -127,7 +139,7 @@ export function isPlaceWanted({ metadata, status }: Waiter): boolean {
 /** An object of which only its conditions matter. */
 export type Waiter = StoredObject & {
   readonly status?:
-    | { readonly conditions?: readonly Readonly<Record<'type' | 'status' | 'lastTransitionTime', string>>[] }
+    | { readonly conditions?: readonly Readonly<Record<'type' | 'status' | 'reason' | 'lastTransitionTime', string>>[] }
     | undefined;
 };
 
@@ -145,10 +157,9 @@ function metadataOnly<T extends StoredObject>({ apiVersion, kind, metadata }: T)
   return { apiVersion, kind, metadata } as T;
 }
 
-/** A node's status is large and changes all the time; of it we ask one thing. */
-function handlersOnly({ apiVersion, kind, metadata, status }: NodeObject): NodeObject {
-  const { runtimeHandlers } = status ?? {};
-  return { apiVersion, kind, metadata, status: runtimeHandlers === undefined ? {} : { runtimeHandlers } };
+/** Where an Agent is by name, whichever UID has that now. */
+export function agentKey(namespace = '', name = ''): string {
+  return `${namespace}/${name}`;
 }
 
 /**

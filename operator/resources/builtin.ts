@@ -20,6 +20,11 @@ const networking = { group: 'networking.k8s.io', version: 'v1', namespaced: true
 const rbac = { group: 'rbac.authorization.k8s.io', version: 'v1', namespaced: true } as const;
 const core = { group: '', version: 'v1', namespaced: true } as const;
 export const networkPolicyResource: ResourceType = { ...networking, kind: 'NetworkPolicy', plural: 'networkpolicies' };
+export const claimResource: ResourceType = {
+  ...core,
+  kind: 'PersistentVolumeClaim',
+  plural: 'persistentvolumeclaims',
+};
 export const resourceQuotaResource: ResourceType = { ...core, kind: 'ResourceQuota', plural: 'resourcequotas' };
 export const limitRangeResource: ResourceType = { ...core, kind: 'LimitRange', plural: 'limitranges' };
 export const roleBindingResource: ResourceType = { ...rbac, kind: 'RoleBinding', plural: 'rolebindings' };

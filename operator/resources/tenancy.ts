@@ -23,6 +23,7 @@ export type TenantRules = Pick<
   | 'runtimeClasses'
   | 'priorityClasses'
   | 'allowedRegistries'
+  | 'network'
   | 'nodeSelector'
   | 'tolerations'
   | 'suspend'

@@ -7,6 +7,7 @@ import { decide } from '../resources/agent/decide.ts';
 import type { AgentTransition } from '../resources/agent/events.ts';
 import type { AgentObserved } from '../resources/agent/facts.ts';
 import type { AgentRow } from '../resources/agent/history.ts';
+import type { ObservedChild } from '../resources/children.ts';
 import {
   aContainerStatus,
   aHistory,
@@ -56,6 +57,8 @@ export class AgentWorld {
   broker = true;
   runtimeClass = true;
   tenant = true;
+  /** The Agent's own NetworkPolicy. */
+  policy: ObservedChild | undefined;
   /** Something the operator watches has changed since the last pass. */
   woken = true;
   /** When the operator looks again though nothing changes (ms since the epoch). */
@@ -95,6 +98,7 @@ export class AgentWorld {
       runtimeClass: { name: 'gvisor', exists: this.runtimeClass },
       pods: this.pods.filter((pod) => !pod.unseen).map(podObject),
       podOnItsWay: this.pods.some((pod) => pod.unseen),
+      ...(this.policy === undefined ? {} : { policy: this.policy }),
       history: this.database ? aHistory(...this.rows) : databaseAway,
       brokerAvailable: this.broker,
     });
@@ -185,6 +189,11 @@ export class AgentWorld {
 
   #execute(action: Action): void {
     if (action.kind === 'create') this.#createPod(action.object.metadata.name);
+    if (action.kind === 'apply') {
+      const metadata = { ...action.object.metadata, uid: 'policy-uid', resourceVersion: '1' };
+      this.policy = { resource: action.resource, object: { ...action.object, metadata } };
+    }
+    if (action.kind === 'delete' && action.uid === this.policy?.object.metadata.uid) this.policy = undefined;
     if (action.kind === 'delete') {
       this.movePods((pod) => {
         if (pod.uid !== action.uid || pod.deleting) return pod;

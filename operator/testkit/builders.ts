@@ -3,10 +3,12 @@ import type { Agent, AgentSpec, AgentStatus } from '../api/v1alpha1/agent.ts';
 import { labels } from '../api/v1alpha1/names.ts';
 import type { Tenant, TenantSpec, TenantStatus } from '../api/v1alpha1/tenant.ts';
 import type { StoredObject } from '../kernel/object.ts';
+import type { ClaimObject } from '../resources/agent/claims.ts';
 import type { AgentObserved } from '../resources/agent/facts.ts';
 import type { AgentHistory, AgentRow, DeliveryState } from '../resources/agent/history.ts';
 import { startsAttempt } from '../resources/agent/machine.ts';
 import { podName, specHash } from '../resources/agent/pod.ts';
+import type { TenantHistory, TenantLedger, TenantRow } from '../resources/tenant/history.ts';
 
 /** Objects for tests: every builder has sensible defaults, and an argument says only what matters to the test. */
 
@@ -66,6 +68,19 @@ export function aTenant({ spec, status, ...overrides }: TenantOverrides = {}): T
   };
 }
 
+/** The record of the Tenant above, Active and with an empty ledger; of none with `[]`. */
+export function aTenantHistory(
+  rows: readonly Partial<TenantRow>[] = [{}],
+  ledger: Partial<TenantLedger> = {},
+): Extract<TenantHistory, { readonly kind: 'known' }> {
+  const last: TenantRow = { seq: 1, to: 'Active', tenantId: 'acme', detail: { name: 'acme' } };
+  return {
+    kind: 'known',
+    open: rows.map((row) => ({ id: 'tenant-uid', last: { ...last, ...row } })),
+    ledger: { agents: 0, pools: 0, exceeded: [], astray: 0, ...ledger },
+  };
+}
+
 /** A Namespace that nobody owns. */
 export function aNamespace(overrides: MetadataOverrides = {}): StoredObject {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: metadata({ name: 'research', uid: 'ns-uid' }, overrides) };
@@ -89,6 +104,21 @@ export function aContainerStatus(overrides: Status = {}): V1ContainerStatus {
 /** A container that waits and why: ContainerCreating, ImagePullBackOff, CrashLoopBackOff, … */
 export function aWaitingContainer(reason: string, overrides: Status = {}): V1ContainerStatus {
   return aContainerStatus({ state: { waiting: { reason } }, ...overrides });
+}
+
+/** A claim `data` of the Agent `scout`, bound, and kept when that goes. */
+export function aClaim(overrides: MetadataOverrides & { readonly phase?: string } = {}): ClaimObject {
+  const { phase = 'Bound', ...rest } = overrides;
+  const kept = { 'openos.dev/retained-for': 'scout' };
+  return {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: {
+      ...metadata({ name: 'data-scout', uid: 'claim-uid' }, { annotations: kept, ...rest }),
+      namespace: 'research',
+    },
+    status: { phase },
+  };
 }
 
 export type PodOverrides = {
@@ -249,6 +279,8 @@ export function anObservedAgent(overrides: ObservedOverrides = {}): AgentObserve
     runtimeClass: { name: 'gvisor', exists: true },
     pods: [],
     podOnItsWay: false,
+    nodes: {},
+    claims: [],
     history: aHistory(),
     brokerAvailable: true,
     traceparent,

@@ -54,7 +54,7 @@ const networkPolicySchema = z
     }),
   )
   .describe(
-    'Traffic of this Agent beyond the default of its Tenant. What the Tenant does not allow is refused in status.',
+    'The traffic of this Agent, in place of all that its Tenant allows: a part of that, and DNS where it is allowed. What the Tenant does not allow is refused in status.',
   );
 
 const recoverySchema = z
@@ -123,14 +123,22 @@ export const agentSpecSchema = z
         }),
       })
       .optional()
-      .describe('Claims made for this Agent, kept while its pods come and go. Cannot be changed.'),
+      .describe('Claims made for this Agent as <name>-<agent>, kept while its pods come and go. Cannot be changed.'),
     persistentVolumeClaimRetentionPolicy: z
       .object({
-        whenDeleted: z.enum(['Retain', 'Delete']).optional().describe('When the Agent is deleted. Default Retain.'),
-        whenScaled: z.enum(['Retain', 'Delete']).optional().describe('When its pool is scaled down. Default Retain.'),
+        whenDeleted: z
+          .enum(['Retain', 'Delete'])
+          .optional()
+          .describe(
+            'When the Agent is deleted. Retain (default): an Agent of the same name has them again. In a pool choose Delete: its Agents never have a name again.',
+          ),
+        whenScaled: z
+          .enum(['Retain', 'Delete'])
+          .optional()
+          .describe('When operatingMode is Suspended. Default Retain.'),
       })
       .optional()
-      .describe('What becomes of the claims. Cannot be changed.'),
+      .describe('What becomes of the claims; one that never got a volume goes with the Agent. Cannot be changed.'),
     networkPolicy: networkPolicySchema.optional(),
     restartPolicy: z
       .enum(['Always', 'OnFailure', 'Never'])

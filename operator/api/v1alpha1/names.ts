@@ -36,6 +36,8 @@ export const annotations = {
   allowedRegistries: 'openos.dev/allowed-registries',
   /** On a namespace: comma-separated priority classes its Tenant allows; read by the admission policy. */
   allowedPriorityClasses: 'openos.dev/allowed-priority-classes',
+  /** On a claim that outlives its Agent: the name of the Agent it is kept for. */
+  retainedFor: 'openos.dev/retained-for',
   /** On a pod: the W3C trace context of the reconcile that made it. */
   traceparent: 'openos.dev/traceparent',
 } as const;

@@ -61,7 +61,13 @@ export const AgentReason = {
   CrashLoop: 'CrashLoop',
   /** The pod ended with an error: look at lastFailureReason and the logs. */
   PodFailed: 'PodFailed',
-  /** The pod disappeared without our doing: deleted by hand, evicted, or taken with its node. */
+  /** A container was killed for using more memory than its limit: raise resources.limits.memory, or use less. */
+  OutOfMemory: 'OutOfMemory',
+  /** A container cannot be made: a Secret or ConfigMap it names may be missing; the message holds the node's words. */
+  ContainerNotCreated: 'ContainerNotCreated',
+  /** The cluster took the pod away: a drained node, preemption, pressure (no attempt is used up), or its own use of disk. */
+  Evicted: 'Evicted',
+  /** The pod disappeared without our doing: deleted by hand. */
   PodLost: 'PodLost',
   /** No node fits: compare requests, nodeSelector, tolerations and affinity with the nodes. */
   Unschedulable: 'Unschedulable',
@@ -77,9 +83,9 @@ export const AgentReason = {
   TenantNotFound: 'TenantNotFound',
   /** The Tenant is on hold: see its spec.suspendReason. */
   TenantSuspended: 'TenantSuspended',
-  /** The Tenant does not allow a runtime class, priority class or registry the Agent names: name another, or ask for it. */
+  /** The Tenant does not allow a runtime class, priority class, registry or traffic the Agent names: name another, or ask for it. */
   NotAllowed: 'NotAllowed',
-  /** The node is gone or does not answer: the pod is replaced once that is certain. */
+  /** The node is gone or does not answer: the pod is replaced once it is certain to have ended. No attempt is used up. */
   NodeLost: 'NodeLost',
   /** The program ended with code 0. Nothing to do. */
   Completed: 'Completed',
@@ -89,10 +95,12 @@ export const AgentReason = {
   DatabaseUnavailable: 'DatabaseUnavailable',
   /** The API server refuses the pod: the message holds its words; correct the spec or the namespace. */
   PodRejected: 'PodRejected',
-  /** A pod that is not ours stands under the name ours would take: remove it or rename the Agent. */
+  /** The API server refuses a claim of volumeClaimTemplates: the message holds its words. */
+  ClaimRejected: 'ClaimRejected',
+  /** A claim of volumeClaimTemplates is being deleted; the pod is made when it has gone and was made anew. */
+  ClaimTerminating: 'ClaimTerminating',
+  /** A pod or claim that is not ours stands under the name ours would take: remove it or rename the Agent. */
   NameConflict: 'NameConflict',
-  /** This version does not act on a field that is set: the message names it; remove it or upgrade. */
-  FieldNotSupported: 'FieldNotSupported',
   /** The spec cannot be carried out as written: the message says what to correct. */
   InvalidSpec: 'InvalidSpec',
   /** recovery.backoffLimit attempts have failed: see lastFailureReason; any change of the spec starts anew. */

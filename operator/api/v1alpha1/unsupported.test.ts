@@ -1,29 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { AgentSpec } from './agent.ts';
 import type { TenantSpec } from './tenant.ts';
-import { unsupportedAgentFields, unsupportedTenantFields } from './unsupported.ts';
-
-describe('fields of an Agent this version does not act on', () => {
-  const cases: readonly (readonly [string, AgentSpec, readonly string[]])[] = [
-    ['the short form is supported', { image: 'a', startupDeadlineSeconds: 5 }, []],
-    ['the full form is supported', { template: { spec: { containers: [{ name: 'a', image: 'a' }] } } }, []],
-    ['the readiness gate is supported', { image: 'a', events: { readinessGate: 'BestEffort' } }, []],
-    [
-      'suspension, runs to completion, recovery and lifecycle are supported',
-      { image: 'a', operatingMode: 'Suspended', restartPolicy: 'OnFailure', recovery: {}, lifecycle: {} },
-      [],
-    ],
-    ['claims are not', { image: 'a', volumeClaimTemplates: [] }, ['volumeClaimTemplates']],
-    [
-      'retention and traffic are not',
-      { image: 'a', persistentVolumeClaimRetentionPolicy: {}, networkPolicy: {} },
-      ['persistentVolumeClaimRetentionPolicy', 'networkPolicy'],
-    ],
-  ];
-  it.each(cases)('%s', (_title, spec, expected) => {
-    expect(unsupportedAgentFields(spec)).toEqual(expected);
-  });
-});
+import { unsupportedTenantFields } from './unsupported.ts';
 
 describe('fields of a Tenant this version does not act on', () => {
   const cases: readonly (readonly [string, TenantSpec, readonly string[]])[] = [

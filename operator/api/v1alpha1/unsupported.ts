@@ -1,4 +1,3 @@
-import type { AgentSpec } from './agent.ts';
 import type { TenantSpec } from './tenant.ts';
 
 /**
@@ -7,23 +6,12 @@ import type { TenantSpec } from './tenant.ts';
  */
 type NotYet<Spec> = Readonly<Record<string, (spec: Spec) => boolean>>;
 
-const agentFields: NotYet<AgentSpec> = {
-  volumeClaimTemplates: (spec) => spec.volumeClaimTemplates !== undefined,
-  persistentVolumeClaimRetentionPolicy: (spec) => spec.persistentVolumeClaimRetentionPolicy !== undefined,
-  networkPolicy: (spec) => spec.networkPolicy !== undefined,
-};
-
 const tenantFields: NotYet<TenantSpec> = {
   // A ResourceQuota bounds one namespace; the sum over several needs the ledger.
   'quota over several namespaces': (spec) => spec.quota !== undefined && (spec.namespaces?.length ?? 0) > 1,
 };
 
 /** Paths inside `spec`, dotted, that the user has set and this version does not act on: Ready=False, FieldNotSupported. */
-export function unsupportedAgentFields(spec: AgentSpec): readonly string[] {
-  return unsupported(agentFields, spec);
-}
-
-/** As {@link unsupportedAgentFields}, for a Tenant. */
 export function unsupportedTenantFields(spec: TenantSpec): readonly string[] {
   return unsupported(tenantFields, spec);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { AgentSpec } from '../../api/v1alpha1/agent.ts';
-import { anAgent, anObservedAgent } from '../../testkit/builders.ts';
+import { aClaim, anAgent, anObservedAgent, aPod, at, t0 } from '../../testkit/builders.ts';
 import type { TenantRules } from '../tenancy.ts';
 import { blockerOf } from './blockers.ts';
 
@@ -47,12 +47,21 @@ describe('an agent is kept from starting by', () => {
     expect(blocker?.message).toContain('"runsc"');
   });
 
-  const unsupported: readonly AgentSpec[] = [{ image, networkPolicy: {} }];
-  test.each(unsupported)('a field this version does not act on: %j', (spec) => {
-    const field = Object.keys(spec)[1] ?? '';
+  test('traffic that the Tenant does not allow, told by the rule', () => {
+    const spec: AgentSpec = { image, networkPolicy: { ingress: [], egress: [{ ports: [{ port: 53 }] }] } };
     const blocker = blockerOf(anObservedAgent({ agent: anAgent({ spec }) }));
-    expect(blocker).toMatchObject({ reason: 'FieldNotSupported', onlyByUser: true });
-    expect(blocker?.message).toContain(`spec.${field}`);
+    expect(blocker).toMatchObject({ reason: 'NotAllowed', condition: 'TenantReady', onlyByUser: false });
+    expect(blocker?.message).toContain('spec.networkPolicy.egress[0]');
+  });
+
+  test('a claim on its way out, unless a pod of ours is what keeps it', () => {
+    const agent = anAgent({
+      spec: { image, volumeClaimTemplates: [{ metadata: { name: 'data' }, spec: {} }] },
+    });
+    const claims = [aClaim({ deletionTimestamp: at(t0) })];
+    expect(blockerOf(anObservedAgent({ agent, claims }))).toMatchObject({ reason: 'ClaimTerminating' });
+    expect(blockerOf(anObservedAgent({ agent, claims, pods: [aPod({ agent })] }))).toBeUndefined();
+    expect(blockerOf(anObservedAgent({ agent, claims: [aClaim()] }))).toBeUndefined();
   });
 });
 
@@ -103,7 +112,7 @@ function podOf(more: object): AgentSpec {
   return { template: { spec: { containers: [{ name: 'a', image: 'ghcr.io/acme/a' }], ...more } } };
 }
 
-test('values that ask for nothing new are no unsupported fields', () => {
+test('values that ask for what happens anyway keep nothing from starting', () => {
   const agent = anAgent({
     spec: { image, operatingMode: 'Suspended', restartPolicy: 'Never', recovery: {}, lifecycle: {} },
   });
@@ -111,9 +120,6 @@ test('values that ask for nothing new are no unsupported fields', () => {
 });
 
 test('of several the one its author must cure is shown first, then the tenant, then the runtime class', () => {
-  const agent = anAgent({ spec: { image, networkPolicy: {} } });
-  const all = { ...noTenant, ...noRuntime, agent };
-  expect(blockerOf(anObservedAgent({ ...all, invalid: 'x' }))?.reason).toBe('InvalidSpec');
-  expect(blockerOf(anObservedAgent(all))?.reason).toBe('FieldNotSupported');
+  expect(blockerOf(anObservedAgent({ ...noTenant, ...noRuntime, invalid: 'x' }))?.reason).toBe('InvalidSpec');
   expect(blockerOf(anObservedAgent({ ...noTenant, ...noRuntime }))?.reason).toBe('TenantNotFound');
 });

@@ -1,8 +1,9 @@
 import type { Agent } from '../../api/v1alpha1/agent.ts';
 import type { AgentReason, ConditionType } from '../../api/v1alpha1/reasons.ts';
-import { unsupportedAgentFields } from '../../api/v1alpha1/unsupported.ts';
 import { isFromRegistry, type TenantRules } from '../tenancy.ts';
+import { leavingClaim } from './claims.ts';
 import type { AgentObserved } from './facts.ts';
+import { tooWide } from './networkpolicy.ts';
 
 /** Something outside the machine that keeps an agent from (re)starting. Running pods are left alone. */
 export type Blocker = {
@@ -19,14 +20,15 @@ export type Blocker = {
 /** Ordered: the first that applies is the one shown. */
 const checks: readonly ((observed: AgentObserved) => Blocker | undefined)[] = [
   invalidSpec,
-  notSupported,
   noTenant,
   onHold,
   runtimeClassNotAllowed,
   priorityNotAllowed,
   registryNotAllowed,
+  trafficNotAllowed,
   noRuntimeClass,
   noRuntimeHandler,
+  claimTerminating,
 ];
 
 /** What keeps this agent from starting, or undefined when nothing does. */
@@ -41,13 +43,6 @@ export function blockerOf(observed: AgentObserved): Blocker | undefined {
 function invalidSpec({ invalid }: AgentObserved): Blocker | undefined {
   if (invalid === undefined) return undefined;
   return { reason: 'InvalidSpec', message: `The spec cannot be used: ${invalid}`, onlyByUser: true };
-}
-
-function notSupported({ agent }: AgentObserved): Blocker | undefined {
-  const fields = agent === undefined ? [] : unsupportedAgentFields(agent.spec);
-  if (fields.length === 0) return undefined;
-  const message = `This version of OpenOS does not act on ${fields.map((field) => `spec.${field}`).join(', ')}; remove ${fields.length === 1 ? 'it' : 'them'}.`;
-  return { reason: 'FieldNotSupported', message, onlyByUser: true };
 }
 
 function noTenant({ tenancy, namespace }: AgentObserved): Blocker | undefined {
@@ -82,6 +77,14 @@ function registryNotAllowed({ agent, tenancy }: AgentObserved): Blocker | undefi
   return image === undefined ? undefined : notAllowed('image', image, allowed, 'TenantReady');
 }
 
+function trafficNotAllowed({ agent, namespace, tenancy }: AgentObserved): Blocker | undefined {
+  const rules = agent === undefined ? [] : tooWide(agent.spec, rulesOf(tenancy).network, namespace);
+  if (rules.length === 0) return undefined;
+  const paths = rules.map((path) => `spec.${path}`).join(', ');
+  const message = `The Tenant does not allow all the traffic of ${paths}, so the Agent has no NetworkPolicy of its own. Name less, or ask for more in the Tenant's spec.network.`;
+  return { reason: 'NotAllowed', message, condition: 'TenantReady', onlyByUser: false };
+}
+
 function imagesOf({ image, volumes, template }: Agent['spec']): readonly string[] {
   const pod = template?.spec;
   const containers = [...(pod?.containers ?? []), ...(pod?.initContainers ?? [])];
@@ -103,6 +106,14 @@ function noRuntimeClass({ runtimeClass }: AgentObserved): Blocker | undefined {
   if (runtimeClass.exists) return undefined;
   const message = `The cluster has no RuntimeClass "${runtimeClass.name}". Create it, or name another in spec.runtimeClassName; OpenOS never falls back to a weaker sandbox.`;
   return { reason: 'RuntimeClassNotFound', message, condition: 'IsolationReady', onlyByUser: false };
+}
+
+/** A pod that still uses the claim is what keeps it: only the next one has to wait. */
+function claimTerminating({ agent, claims, pods }: AgentObserved): Blocker | undefined {
+  const name = agent === undefined || pods.length > 0 ? undefined : leavingClaim(agent, claims);
+  if (name === undefined) return undefined;
+  const message = `The claim ${name} is being deleted; the Agent starts when it has gone and was made anew.`;
+  return { reason: 'ClaimTerminating', message, condition: 'PodScheduled', onlyByUser: false };
 }
 
 function noRuntimeHandler({ runtimeClass: { name, missingHandler } }: AgentObserved): Blocker | undefined {

@@ -2,22 +2,30 @@ import type { AgentStatus } from '../../api/v1alpha1/agent.ts';
 import type { Action } from '../../kernel/action.ts';
 import { sameStatus } from '../../kernel/conditions.ts';
 import { ApiError, type OperatorError } from '../../kernel/errors.ts';
+import type { KubernetesObject, ResourceType } from '../../kernel/object.ts';
 import { type Outcome, requeue, settled } from '../../kernel/outcome.ts';
 import type { PolicyRule } from '../../kernel/rbac.ts';
 import type { Explanation, PassPorts } from '../../kernel/reconcile.ts';
+import { claimResource, networkPolicyResource, podResource } from '../builtin.ts';
 import { agentResource } from '../own.ts';
 import { decide } from './decide.ts';
 import type { AgentTransition } from './events.ts';
 import type { AgentObserved } from './facts.ts';
 import { type AgentSources, observeAgent } from './observe.ts';
-import { refusedStatus, statusEvents } from './status.ts';
+import { type Refusal, refusedStatus, statusEvents } from './status.ts';
 
 /** What this controller may do on the API server; the chart's role is generated from it. */
 export const agentPermissions: readonly PolicyRule[] = [
   { apiGroups: ['openos.dev'], resources: ['agents'], verbs: ['get', 'list', 'watch', 'delete'] },
   { apiGroups: ['openos.dev'], resources: ['agents/status'], verbs: ['patch'] },
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
-  { apiGroups: [''], resources: ['nodes'], verbs: ['list', 'watch'] },
+  { apiGroups: [''], resources: ['persistentvolumeclaims'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
+  { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'list', 'watch'] },
+  {
+    apiGroups: ['networking.k8s.io'],
+    resources: ['networkpolicies'],
+    verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'],
+  },
   { apiGroups: ['node.k8s.io'], resources: ['runtimeclasses'], verbs: ['list', 'watch'] },
   { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create'] },
 ];
@@ -26,6 +34,8 @@ export const agentPermissions: readonly PolicyRule[] = [
 export type AgentPorts = AgentSources & {
   readonly record: (observed: AgentObserved, transitions: readonly AgentTransition[]) => Promise<void>;
   readonly execute: (action: Action) => Promise<void>;
+  /** Server-side apply; remembers what the server made of it. */
+  readonly apply: (resource: ResourceType, object: KubernetesObject) => Promise<void>;
   readonly writeStatus: (target: {
     readonly resource: typeof agentResource;
     readonly object: NonNullable<AgentObserved['agent']>;
@@ -54,7 +64,8 @@ export function agentPass(ports: AgentPorts): PassPorts<AgentObserved, AgentTran
 }
 
 async function executeFor(uid: string, action: Action, ports: AgentPorts): Promise<void> {
-  if (action.kind !== 'create') return ports.execute(action);
+  if (action.kind === 'apply') return ports.apply(action.resource, action.object);
+  if (action.kind !== 'create' || action.resource !== podResource) return ports.execute(action);
   const { name } = action.object.metadata;
   ports.expectPod(uid, name);
   try {
@@ -65,7 +76,7 @@ async function executeFor(uid: string, action: Action, ports: AgentPorts): Promi
   }
 }
 
-/** A pod the API server will not have is shown with its own words, and tried again ever more rarely. */
+/** What the API server will not have is shown with its own words, and tried again ever more rarely. */
 function explain(
   observed: AgentObserved,
   error: OperatorError,
@@ -73,28 +84,38 @@ function explain(
   failed: Action,
 ): Explanation<AgentStatus> | undefined {
   const { agent } = observed;
-  if (agent === undefined || failed.kind !== 'create') return undefined;
+  if (agent === undefined || (failed.kind !== 'create' && failed.kind !== 'apply')) return undefined;
   const refusal = refusalOf(error, failed);
   if (refusal === undefined) return undefined;
-  const status = refusedStatus(observed, agent, refusal.reason, refusal.message, now);
+  const status = refusedStatus(observed, agent, refusal, now);
   // What the server cannot accept as written only another spec can cure.
   const outcome = error.kind === 'terminal' ? settled : retryOf(status, now);
   if (sameStatus(agent.status, status)) return { outcome };
   return { events: statusEvents(agent, status), status, outcome };
 }
 
-type Refusal = { readonly reason: 'PodRejected' | 'NameConflict'; readonly message: string };
-
-function refusalOf(error: OperatorError, failed: Extract<Action, { kind: 'create' }>): Refusal | undefined {
-  const { name } = failed.object.metadata;
+function refusalOf(
+  error: OperatorError,
+  { resource, object }: Extract<Action, { kind: 'create' | 'apply' }>,
+): Refusal | undefined {
+  const { name } = object.metadata;
+  const what = resource === claimResource ? 'claim' : 'pod';
   if (error.code === 'NameConflict') {
     return {
       reason: 'NameConflict',
-      message: `A pod named ${name} that is not this Agent's stands in its way; delete it or rename the Agent.`,
+      message: `A ${what} named ${name} that is not this Agent's stands in its way; delete it or rename the Agent.`,
     };
   }
   if (!(error instanceof ApiError) || (error.status !== 403 && error.status !== 422)) return undefined;
-  return { reason: 'PodRejected', message: `The API server refuses the pod: ${error.serverMessage}` };
+  const words = error.serverMessage;
+  if (resource === claimResource) {
+    return { reason: 'ClaimRejected', message: `The API server refuses the claim ${name}: ${words}` };
+  }
+  if (resource === networkPolicyResource) {
+    if (error.kind !== 'terminal') return undefined;
+    return { reason: 'InvalidSpec', message: `The API server refuses the spec's networkPolicy: ${words}` };
+  }
+  return { reason: 'PodRejected', message: `The API server refuses the pod: ${words}` };
 }
 
 /** As long again as it has been refused: 1 s doubling to a minute. */

@@ -2,10 +2,11 @@ import type { Agent, AgentStatus } from '../../api/v1alpha1/agent.ts';
 import type { Action } from '../../kernel/action.ts';
 import type { Decision } from '../../kernel/decision.ts';
 import { type Outcome, requeue, requeueAt, settled, soonest } from '../../kernel/outcome.ts';
-import { podResource } from '../builtin.ts';
+import { networkPolicyResource, podResource } from '../builtin.ts';
 import { agentResource } from '../own.ts';
 import { type Attempt, attemptOf, attemptsResetAt } from './attempt.ts';
 import { type Blocker, blockerOf } from './blockers.ts';
+import { createClaims, deleteClaims, emptyClaims, surplusClaims } from './claims.ts';
 import { type AgentTransition, agentTransitions } from './events.ts';
 import {
   type AgentFacts,
@@ -13,12 +14,15 @@ import {
   agentFacts,
   crashLoopProbationMs,
   isPodReady,
+  isProbation,
+  nodeTrouble,
   podCondition,
   timeOf,
 } from './facts.ts';
 import { isOut, lastRow } from './history.ts';
 import { deletionDue, sessionEnd } from './lifecycle.ts';
 import { startsAttempt, type TransitionRule, walk } from './machine.ts';
+import { agentNetworkPolicy, hasOwnRules, isPolicyInOrder, tooWide } from './networkpolicy.ts';
 import { agentPod } from './pod.ts';
 import { quotaBlocker } from './quota.ts';
 import { agentStatus, stalledFrom, statusEvents, statusWrite } from './status.ts';
@@ -78,7 +82,12 @@ function act(
   now: number,
 ): AgentDecision {
   const attempt = attemptOf(observed, now);
-  const plan = [...podPlan(observed, attempt, blocker, now), ...ownDeletion(observed, now)];
+  const plan = [
+    ...policyPlan(observed),
+    ...podPlan(observed, attempt, blocker, now),
+    ...claimDeletions(observed),
+    ...ownDeletion(observed, now),
+  ];
   if (agent === undefined) {
     return { transitions: [], plan, outcome: observed.podOnItsWay ? requeue(podRecheckMs) : settled };
   }
@@ -105,7 +114,7 @@ function podPlan(
 ): readonly Action[] {
   const keep = keepsPod(observed) ? attempt.podName : undefined;
   const surplus = observed.pods.filter((pod) => pod.metadata?.name !== keep);
-  const deletions = deletePods(surplus);
+  const deletions = deletePods(surplus, observed.nodes);
   if (observed.pods.length > 0 || observed.podOnItsWay || blocker !== undefined || now < attempt.notBefore)
     return deletions;
   return [...deletions, ...createPod(observed, attempt)];
@@ -132,7 +141,34 @@ function createPod(observed: AgentObserved, attempt: Attempt): readonly Action[]
     startSeq: attempt.start.seq,
     traceparent,
   });
-  return [{ kind: 'create', resource: podResource, object: pod }];
+  const claims = createClaims(agent, tenancy.tenant, observed.claims);
+  return [...claims, { kind: 'create', resource: podResource, object: pod }];
+}
+
+/**
+ * Makes the Agent's NetworkPolicy what the spec says, before any pod is: none when it has no rules of its own, or
+ * reaches further than its Tenant allows. Nobody's namespace and a spec that cannot be read change nothing.
+ */
+function policyPlan({ agent, history, invalid, policy, tenancy }: AgentObserved): readonly Action[] {
+  const isBegun = history.kind === 'unavailable' ? agent?.status?.podRef !== undefined : history.last !== undefined;
+  if (agent === undefined || invalid !== undefined || tenancy.kind === 'none' || !isBegun) return [];
+  const network = tenancy.rules?.network;
+  if (!hasOwnRules(agent.spec) || tooWide(agent.spec, network, agent.metadata.namespace).length > 0) {
+    if (policy === undefined || policy.object.metadata.deletionTimestamp !== undefined) return [];
+    const { name, namespace = '', uid } = policy.object.metadata;
+    return [{ kind: 'delete', ref: { resource: networkPolicyResource, namespace, name }, uid }];
+  }
+  const wanted = agentNetworkPolicy(agent, tenancy.tenant, network);
+  if (policy !== undefined && isPolicyInOrder(wanted, policy)) return [];
+  return [{ kind: 'apply', resource: networkPolicyResource, object: wanted }];
+}
+
+/** What no longer holds anything for anybody, once the pods are gone. */
+function claimDeletions(observed: AgentObserved): readonly Action[] {
+  const { agent, claims, history } = observed;
+  if (observed.pods.length > 0 || observed.podOnItsWay) return [];
+  if (agent === undefined) return deleteClaims(emptyClaims(observed, claims));
+  return lastRow(history)?.to === 'Suspended' ? deleteClaims(surplusClaims(agent, claims)) : [];
 }
 
 /** The Agent goes by its own lifecycle: everything else follows from its being gone. */
@@ -144,14 +180,17 @@ function ownDeletion(observed: AgentObserved, now: number): readonly Action[] {
   return [{ kind: 'delete', ref: { resource: agentResource, name, namespace }, uid }];
 }
 
-/** Deletes these pods, but for those that are on their way out already. */
-function deletePods(pods: AgentObserved['pods']): readonly Action[] {
-  const standing = pods.filter((pod) => pod.metadata?.deletionTimestamp === undefined);
-  return standing.map(({ metadata: { namespace, name = '', uid = '' } = {} }) => ({
-    kind: 'delete',
-    ref: { resource: podResource, name, ...(namespace === undefined ? {} : { namespace }) },
-    uid,
-  }));
+/**
+ * Deletes these pods, but for those that are on their way out already. Of one whose node is lost nobody is left to
+ * say that it has ended: it goes at once. Never while the node may only be cut off, for then it may run on.
+ */
+function deletePods(pods: AgentObserved['pods'], nodes: AgentObserved['nodes']): readonly Action[] {
+  return pods.flatMap((pod): readonly Action[] => {
+    const { deletionTimestamp, namespace = '', name = '', uid = '' } = pod.metadata ?? {};
+    const ref = { resource: podResource, namespace, name };
+    if (nodeTrouble(nodes, pod) === 'Lost') return [{ kind: 'delete', ref, uid, gracePeriodSeconds: 0 }];
+    return deletionTimestamp === undefined ? [{ kind: 'delete', ref, uid }] : [];
+  });
 }
 
 /** Every point in time at which this agent has to be looked at though nothing changes. */
@@ -165,7 +204,7 @@ function deadlines(
   const phase = last?.to;
   const awaitsPod = phase !== undefined && startsAttempt(phase) && blocker === undefined && observed.pods.length === 0;
   const starting = phase !== undefined && (startsAttempt(phase) || phase === 'Scheduled' || phase === 'Starting');
-  const onProbation = starting && attempt.reason === 'CrashLoop' && isPodReady(attempt.pod);
+  const onProbation = starting && isProbation(attempt.reason) && isPodReady(attempt.pod);
   const readySince = timeOf(podCondition(attempt.pod, 'Ready')?.lastTransitionTime);
   return [
     upcoming(starting ? attempt.notBefore : undefined, now),
@@ -186,12 +225,21 @@ function upcoming(at: number | undefined, now: number): Outcome {
   return at !== undefined && at > now ? requeueAt(at, now) : settled;
 }
 
-/** Persist before schedule: without the database no pod is made and none is touched, but those of a deleted agent go. */
+/**
+ * Persist before schedule: without the database no pod is made and none is touched, but those of a deleted agent go,
+ * and what keeps a running one closed is put back.
+ */
 function withoutDatabase(observed: AgentObserved, now: number): AgentDecision {
   const outcome = requeue(databaseRecheckMs);
-  if (observed.agent === undefined) return { transitions: [], plan: deletePods(observed.pods), outcome };
+  if (observed.agent === undefined)
+    return { transitions: [], plan: deletePods(observed.pods, observed.nodes), outcome };
   const blocker = blockerOf(observed);
   const next = agentStatus(observed, observed.agent, blocker, agentFacts(observed, false, now), now);
   const write = statusWrite(observed.agent.status, next, undefined, now);
-  return { transitions: [], plan: [], ...(write.kind === 'now' ? { status: next } : {}), outcome };
+  return {
+    transitions: [],
+    plan: policyPlan(observed),
+    ...(write.kind === 'now' ? { status: next } : {}),
+    outcome,
+  };
 }

@@ -70,7 +70,7 @@ describe('a pod tells', () => {
       aPod({ readySince: t0, deleting: true }),
       { podReady: false, podTrouble: 'PodLost' },
     ],
-    ['an eviction', aPod({ phase: 'Failed', reason: 'Evicted' }), { podTrouble: 'PodLost' }],
+    ['an eviction', aPod({ phase: 'Failed', reason: 'Evicted' }), { podTrouble: 'Evicted' }],
     ['that it failed', aPod({ phase: 'Failed', containers: [aContainerStatus()] }), { podTrouble: 'PodFailed' }],
     [
       'that it ended well, which an agent that runs always may not',

@@ -1,9 +1,12 @@
-import type { V1ContainerStatus, V1Pod, V1PodCondition } from '@kubernetes/client-node';
+import type { V1ContainerState, V1ContainerStatus, V1Pod, V1PodCondition } from '@kubernetes/client-node';
 import type { Agent } from '../../api/v1alpha1/agent.ts';
 import type { AgentReason } from '../../api/v1alpha1/reasons.ts';
+import type { ObservedChild } from '../children.ts';
 import type { QuotaRoom } from '../quota.ts';
+import type { NodeTrouble } from '../runtime.ts';
 import { isDrained, type Tenancy } from '../tenancy.ts';
 import { attemptOf, recoveryOf } from './attempt.ts';
+import { type ClaimObject, emptyClaims } from './claims.ts';
 import { type AgentHistory, lastRow } from './history.ts';
 import { isSessionOver } from './lifecycle.ts';
 import { specHash } from './pod.ts';
@@ -31,8 +34,16 @@ export type AgentObserved = {
   readonly pods: readonly V1Pod[];
   /** A create was sent and its pod has not been seen yet. */
   readonly podOnItsWay: boolean;
+  /** What is wrong with the nodes of these pods, by name; those in order are left out. */
+  readonly nodes: Readonly<Record<string, NodeTrouble>>;
+  /** Claims made for an Agent of this name; none once another one has it. */
+  readonly claims: readonly ClaimObject[];
+  /** Its own NetworkPolicy, as it stands. */
+  readonly policy?: ObservedChild;
   readonly history: AgentHistory;
   readonly brokerAvailable: boolean;
+  /** Why published events are not acknowledged, of any agent. */
+  readonly ackObstacle?: { readonly reason: string; readonly message: string };
   /** W3C traceparent of this agent's life: the recorded one, or a new one for its first pass. */
   readonly traceparent: string;
 };
@@ -41,6 +52,8 @@ export type AgentObserved = {
 export type AgentFacts = {
   readonly absent: boolean;
   readonly podsGone: boolean;
+  /** No claim is left that a deleted Agent never got to use. */
+  readonly claimsGone: boolean;
   /** It is there, and nothing stands in the way of starting: tenant, runtime class, a spec we act on in full. */
   readonly admitted: boolean;
   /** The pod of this attempt is not what the spec asks for. */
@@ -111,6 +124,7 @@ export function agentFacts(observed: AgentObserved, admitted: boolean, now: numb
   return {
     absent: observed.agent === undefined,
     podsGone: observed.pods.length === 0 && !observed.podOnItsWay,
+    claimsGone: observed.agent !== undefined || emptyClaims(observed, observed.claims).length === 0,
     admitted: admitted && observed.agent !== undefined,
     specOutdated,
     specChanged: admitted && specOutdated && !isSessionOver(observed, now),
@@ -119,21 +133,35 @@ export function agentFacts(observed: AgentObserved, admitted: boolean, now: numb
     sessionExpired: usable?.lifecycle?.shutdownPolicy !== 'Delete' && isSessionOver(observed, now),
     podSucceeded: pod?.status?.phase === 'Succeeded' && (usable?.restartPolicy ?? 'Always') !== 'Always',
     retryDue: admitted && attempt.retryFailedAt !== undefined && now >= attempt.retryFailedAt,
-    attemptsLeft: attempt.number <= recoveryOf(observed.agent?.spec).backoffLimit || isDisrupted(pod),
+    attemptsLeft: attempt.number <= recoveryOf(observed.agent?.spec).backoffLimit || isDisrupted(observed, pod),
     startDeadlinePassed: attempt.deadline !== undefined && now >= attempt.deadline,
-    podTrouble: observed.podOnItsWay ? undefined : podTrouble(pod, statuses),
-    waitingFor: waitingFor(pod, statuses),
+    podTrouble: observed.podOnItsWay ? undefined : podTrouble(observed, pod, statuses),
+    waitingFor: podReady ? undefined : waitingFor(observed, pod, statuses),
     podScheduled: isScheduled(pod),
     containerStarted: main.some(hasStarted),
     podReady,
     readyLongEnough:
-      attempt.reason !== 'CrashLoop' || (readySince !== undefined && now >= readySince + crashLoopProbationMs),
+      !isProbation(attempt.reason) || (readySince !== undefined && now >= readySince + crashLoopProbationMs),
   };
 }
 
-/** The cluster took the pod away (drain, preemption, taint): that is not the agent's failure and uses no attempt up. */
-export function isDisrupted(pod: V1Pod | undefined): boolean {
-  return podCondition(pod, 'DisruptionTarget')?.status === 'True';
+/** Whether an attempt begun for this reason has to prove itself: a container that keeps ending is Ready in between. */
+export function isProbation(reason: string | undefined): boolean {
+  return reason === 'CrashLoop' || reason === 'OutOfMemory';
+}
+
+/**
+ * The cluster took the pod away (drain, preemption, taint), or the node with it: that is not the agent's failure and
+ * uses no attempt up.
+ */
+export function isDisrupted({ nodes }: Pick<AgentObserved, 'nodes'>, pod: V1Pod | undefined): boolean {
+  const isEvicted = podCondition(pod, 'DisruptionTarget')?.status === 'True';
+  return isEvicted || nodeTrouble(nodes, pod) === 'Lost';
+}
+
+/** What is wrong with the node of the pod. */
+export function nodeTrouble(nodes: AgentObserved['nodes'], pod: V1Pod | undefined): NodeTrouble | undefined {
+  return nodes[pod?.spec?.nodeName ?? ''];
 }
 
 /**
@@ -148,16 +176,45 @@ function hasStarted(status: V1ContainerStatus): boolean {
   return status.state?.running !== undefined || status.state?.terminated !== undefined || status.restartCount > 0;
 }
 
-function podTrouble(pod: V1Pod | undefined, statuses: readonly V1ContainerStatus[]): AgentReason | undefined {
-  if (pod === undefined || pod.metadata?.deletionTimestamp !== undefined) return 'PodLost';
-  if (pod.status?.reason === 'Evicted') return 'PodLost';
-  if (pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded') return 'PodFailed';
-  if (statuses.some((status) => status.state?.waiting?.reason === 'CrashLoopBackOff')) return 'CrashLoop';
-  return undefined;
+function podTrouble(
+  observed: AgentObserved,
+  pod: V1Pod | undefined,
+  statuses: readonly V1ContainerStatus[],
+): AgentReason | undefined {
+  if (pod === undefined) return 'PodLost';
+  const node = nodeTrouble(observed.nodes, pod);
+  const isLeaving = pod.metadata?.deletionTimestamp !== undefined;
+  if (node === 'Lost' || (node === 'NotReady' && isLeaving)) return 'NodeLost';
+  const hasEnded = pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded';
+  const isEvicted = pod.status?.reason === 'Evicted' || isDisrupted(observed, pod);
+  if (isEvicted && (isLeaving || hasEnded)) return 'Evicted';
+  if (isLeaving) return 'PodLost';
+  if (hasEnded) return statuses.some(({ state }) => isOutOfMemory(state)) ? 'OutOfMemory' : 'PodFailed';
+  const looping = statuses.filter((status) => status.state?.waiting?.reason === 'CrashLoopBackOff');
+  if (looping.length === 0) return undefined;
+  return looping.some(({ lastState }) => isOutOfMemory(lastState)) ? 'OutOfMemory' : 'CrashLoop';
 }
 
-function waitingFor(pod: V1Pod | undefined, statuses: readonly V1ContainerStatus[]): AgentReason | undefined {
+/** The kernel killed it for what it used; exit code 137 alone says only that it was killed. */
+function isOutOfMemory(state: V1ContainerState | undefined): boolean {
+  return state?.terminated?.reason === 'OOMKilled';
+}
+
+const notCreatedReasons = new Set(['CreateContainerConfigError', 'CreateContainerError', 'RunContainerError']);
+
+/** Whether the node cannot make the container: a Secret it names is missing, a command is not there, … */
+export function isNotCreated(status: V1ContainerStatus): boolean {
+  return notCreatedReasons.has(status.state?.waiting?.reason ?? '');
+}
+
+function waitingFor(
+  observed: AgentObserved,
+  pod: V1Pod | undefined,
+  statuses: readonly V1ContainerStatus[],
+): AgentReason | undefined {
+  if (nodeTrouble(observed.nodes, pod) !== undefined) return 'NodeLost';
   const scheduled = podCondition(pod, 'PodScheduled');
   if (!isScheduled(pod) && scheduled?.reason === 'Unschedulable') return 'Unschedulable';
-  return statuses.some(isImagePullFailing) ? 'ImagePullFailed' : undefined;
+  if (statuses.some(isImagePullFailing)) return 'ImagePullFailed';
+  return statuses.some(isNotCreated) ? 'ContainerNotCreated' : undefined;
 }

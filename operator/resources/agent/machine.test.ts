@@ -9,6 +9,7 @@ import { attemptStarts, type MachineState, startsAttempt, step, transitions, wal
 const calm: AgentFacts = {
   absent: false,
   podsGone: true,
+  claimsGone: true,
   admitted: true,
   specOutdated: false,
   specChanged: false,
@@ -34,6 +35,7 @@ const states = [...new Set<MachineState>(transitions.flatMap((rule) => [...rule.
 const anyFacts: fc.Arbitrary<AgentFacts> = fc.record({
   absent: fc.boolean(),
   podsGone: fc.boolean(),
+  claimsGone: fc.boolean(),
   admitted: fc.boolean(),
   specOutdated: fc.boolean(),
   specChanged: fc.boolean(),

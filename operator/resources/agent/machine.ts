@@ -66,8 +66,8 @@ export const transitions: readonly TransitionRule[] = [
     to: 'Deleted',
     reason: 'Deleted',
     event: 'agent.deleted',
-    when: (f) => f.absent && f.podsGone,
-    guard: 'its last pod is gone',
+    when: (f) => f.absent && f.podsGone && f.claimsGone,
+    guard: 'its last pod is gone, and so is every claim without a volume',
   },
   {
     from: ['New'],
@@ -200,7 +200,7 @@ export const transitions: readonly TransitionRule[] = [
   {
     from: ['Ready'],
     to: 'NotReady',
-    reason: 'PodNotReady',
+    reason: (f) => (f.waitingFor === 'NodeLost' ? 'NodeLost' : 'PodNotReady'),
     event: 'agent.unready',
     when: (f) => !f.podReady,
     guard: 'the pod runs but is not Ready',

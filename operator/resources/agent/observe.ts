@@ -3,9 +3,12 @@ import { type Agent, parseAgent } from '../../api/v1alpha1/agent.ts';
 import type { StoredObject } from '../../kernel/object.ts';
 import { settled } from '../../kernel/outcome.ts';
 import { type Observation, observed, unsynced } from '../../kernel/reconcile.ts';
+import type { ObservedChild } from '../children.ts';
 import { holdsPlace, placeRules } from '../places.ts';
 import type { QuotaRoom } from '../quota.ts';
+import type { NodeTrouble } from '../runtime.ts';
 import { allowedRuntimeClasses, type Membership, type TenancyPorts, tenancyOf } from '../tenancy.ts';
+import type { ClaimObject } from './claims.ts';
 import type { AgentObserved } from './facts.ts';
 import { type AgentHistory, lastRow } from './history.ts';
 
@@ -18,6 +21,18 @@ export type AgentSources = TenancyPorts & {
   readonly isStanding: (uid: string, namespace: string, name: string) => Promise<boolean>;
   /** Every cached pod whose controller is this UID. */
   readonly podsOf: (uid: string) => readonly V1Pod[];
+  /** What is wrong with a node; `unknown`: the cache does not have it. */
+  readonly nodeTrouble: (name: string) => NodeTrouble | 'unknown' | undefined;
+  /** Asks the API server itself whether there is no such node. */
+  readonly isNodeGone: (name: string) => Promise<boolean>;
+  /** Cached claims made for an Agent of this name, unless another than this one has it by now. */
+  readonly claimsOf: (agent: {
+    readonly uid: string;
+    readonly namespace: string;
+    readonly name: string;
+  }) => readonly ClaimObject[];
+  /** The NetworkPolicy made for this UID. */
+  readonly policyOf: (uid: string) => ObservedChild | undefined;
   readonly runtimeClassExists: (name: string) => boolean;
   /** The handler of the runtime class when no node offers it. */
   readonly missingHandler: (runtimeClass: string) => string | undefined;
@@ -31,6 +46,8 @@ export type AgentSources = TenancyPorts & {
   /** Never throws for a database that is away: that is one of its answers. */
   readonly history: (uid: string) => Promise<AgentHistory>;
   readonly brokerAvailable: () => boolean;
+  /** Why published events are not acknowledged; undefined while they are. */
+  readonly ackObstacle: () => AgentObserved['ackObstacle'];
   readonly newTraceparent: () => string;
   readonly defaultRuntimeClass: string;
 };
@@ -56,6 +73,9 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
   const standing = object !== undefined;
   if ((ended || lost) && (await sources.isStanding(uid, namespace, name)) !== standing) return unsynced;
 
+  const nodes = await nodesInTrouble(pods, sources);
+  const policy = sources.policyOf(uid);
+
   const present = object !== undefined && object.metadata.deletionTimestamp === undefined ? object : undefined;
   const parsed = present === undefined ? undefined : parseAgent(present);
   const agent = parsed?.kind === 'valid' ? parsed.value : (present as Agent | undefined);
@@ -67,6 +87,7 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
   const rules = tenancy.kind === 'member' ? (tenancy.rules ?? {}) : {};
   const allowed = allowedRuntimeClasses(rules, sources.defaultRuntimeClass);
   const missingHandler = sources.missingHandler(runtimeClass);
+  const ackObstacle = sources.ackObstacle();
   const isBounded = agent !== undefined && history.kind === 'known' && tenancy.kind === 'member';
   const quota = isBounded ? await sources.quota(uid, tenancy, !holdsPlace(placeRules.agent, last)) : undefined;
   return observed({
@@ -85,10 +106,26 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
     ...(quota === undefined ? {} : { quota }),
     pods,
     podOnItsWay: sources.podOnItsWay(uid),
+    nodes,
+    claims: sources.claimsOf({ uid, namespace, name }),
+    ...(policy === undefined ? {} : { policy }),
     history,
     brokerAvailable: sources.brokerAvailable(),
+    ...(ackObstacle === undefined ? {} : { ackObstacle }),
     traceparent: last?.traceparent ?? sources.newTraceparent(),
   });
+}
+
+/** A node that a pod is on and the cache does not have is gone, or so new that its watch has not told of it. */
+async function nodesInTrouble(pods: readonly V1Pod[], sources: AgentSources): Promise<AgentObserved['nodes']> {
+  const names = new Set(pods.map((pod) => pod.spec?.nodeName).filter((name) => name !== undefined));
+  const found: Record<string, NodeTrouble> = {};
+  for (const name of names) {
+    const trouble = sources.nodeTrouble(name);
+    if (trouble !== undefined && trouble !== 'unknown') found[name] = trouble;
+    if (trouble === 'unknown' && (await sources.isNodeGone(name))) found[name] = 'Lost';
+  }
+  return found;
 }
 
 function ownerName(pod: V1Pod | undefined, uid: string): string {

@@ -274,10 +274,15 @@ describe('the hash of a spec', () => {
     ['startupDeadlineSeconds', { startupDeadlineSeconds: 5 }],
     ['lifecycle', { lifecycle: { ttlSecondsAfterFinished: 1 } }],
     ['events', { events: { readinessGate: 'BestEffort' } }],
-    ['networkPolicy', { networkPolicy: {} }],
+    ['a network policy of somebody else', { networkPolicy: { management: 'Unmanaged' } }],
     ['persistentVolumeClaimRetentionPolicy', { persistentVolumeClaimRetentionPolicy: {} }],
   ])('does not depend on %s, which steers the operator and not the pod', (_field, steering) => {
     expect(specHash({ ...spec, ...steering })).toBe(specHash(spec));
+  });
+
+  test('does not depend on what its own network policy says: that changes without the pod', () => {
+    const other = { ...spec, networkPolicy: { egress: [{ ports: [{ port: 53 }] }] } };
+    expect(specHash(other)).toBe(specHash({ ...spec, networkPolicy: {} }));
   });
 
   test.each<[string, AgentSpec]>([
@@ -292,6 +297,7 @@ describe('the hash of a spec', () => {
         ],
       },
     ],
+    ['a network policy of its own', { ...spec, networkPolicy: {} }],
     ['the runtime class', { ...spec, runtimeClassName: 'kata' }],
     ['a field that was left out', { ...spec, workingDir: '/' }],
     ['the template', { template: { spec: { containers: [{ name: 'agent', image }] } } }],

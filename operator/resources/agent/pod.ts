@@ -6,6 +6,8 @@ import { agentContainerName, annotations, labels } from '../../api/v1alpha1/name
 import type { KubernetesObject } from '../../kernel/object.ts';
 import { canonical, shortHash, withoutReserved } from '../naming.ts';
 import type { TenantRules } from '../tenancy.ts';
+import { claimName } from './claims.ts';
+import { hasOwnRules } from './networkpolicy.ts';
 
 type PodSpec = Plain<V1PodSpec>;
 type Container = Plain<V1Container>;
@@ -27,10 +29,13 @@ const steering = new Set<string>([
 
 /**
  * Identifies what of the spec makes the pod. It is taken over what the user wrote, not over the pod we
- * build, so that a new version of OpenOS never replaces a running pod by itself.
+ * build, so that a new version of OpenOS never replaces a running pod by itself. Of the network policy, that there is
+ * one: the label that tells cannot be changed later by whoever may not patch pods.
  */
 export function specHash(spec: AgentSpec): string {
-  return shortHash(canonical(Object.fromEntries(Object.entries(spec).filter(([key]) => !steering.has(key)))), 16);
+  const own = Object.entries(spec).filter(([key]) => !steering.has(key));
+  const ownRules = hasOwnRules(spec) ? [['networkPolicy', 'Managed']] : [];
+  return shortHash(canonical(Object.fromEntries([...own, ...ownRules])), 16);
 }
 
 /** A name no other attempt ever had: `<agent>-<hash of the UID and the row that began the attempt>`. */
@@ -64,6 +69,7 @@ export function agentPod({ agent, tenant, runtimeClassName, placement, startSeq,
         [labels.agent]: metadata.name,
         [labels.agentUid]: metadata.uid,
         [labels.tenant]: tenant,
+        ...(hasOwnRules(spec) ? { [labels.network]: 'own' } : {}),
         ...poolLabel(agent),
       },
       annotations: { ...withoutReserved(template?.metadata?.annotations), [annotations.traceparent]: traceparent },
@@ -79,7 +85,7 @@ export function agentPod({ agent, tenant, runtimeClassName, placement, startSeq,
       ],
     },
     spec: {
-      ...placed(hardened(template?.spec === undefined ? shortForm(spec) : template.spec, traceparent), placement),
+      ...placed(hardened(withClaims(template?.spec ?? shortForm(spec), agent), traceparent), placement),
       runtimeClassName,
       restartPolicy: spec.restartPolicy ?? 'Always',
     },
@@ -100,6 +106,17 @@ function poolLabel({ metadata }: Agent): Record<string, string> {
   const pool = metadata.labels?.[labels.pool];
   const isMember = metadata.ownerReferences?.some((owner) => owner.controller === true && owner.kind === 'AgentPool');
   return pool !== undefined && isMember === true ? { [labels.pool]: pool } : {};
+}
+
+/** Each claim under the name of its template, in place of a volume of that name: as a StatefulSet does it. */
+function withClaims(spec: PodSpec, { metadata, spec: { volumeClaimTemplates = [] } }: Agent): PodSpec {
+  if (volumeClaimTemplates.length === 0) return spec;
+  const claims = volumeClaimTemplates.map((template) => ({
+    name: template.metadata.name,
+    persistentVolumeClaim: { claimName: claimName(template, metadata.name) },
+  }));
+  const others = (spec.volumes ?? []).filter((volume) => !claims.some(({ name }) => name === volume.name));
+  return { ...spec, volumes: [...others, ...claims] };
 }
 
 /** The short form: one container named `agent`, and the pod-level fields beside it. */

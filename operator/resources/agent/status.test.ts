@@ -181,7 +181,12 @@ describe('a pod that the API server refuses', () => {
   const history = aPath(['Created'], ['Scheduled'], ['Starting'], ['Ready'], ['Replacing', { reason: 'SpecChanged' }]);
   const wasReady = anAgent({ status: statusOf({ history: aReadyPath(), pods }) });
   const refused = (agent = wasReady, now = t0) =>
-    refusedStatus(anObservedAgent({ agent, history }), agent, 'PodRejected', 'exceeded quota', now);
+    refusedStatus(
+      anObservedAgent({ agent, history }),
+      agent,
+      { reason: 'PodRejected', message: 'exceeded quota' },
+      now,
+    );
 
   test('is shown in the phase that is recorded, with the words of the server', () => {
     expect(refused()).toMatchObject({ phase: 'Replacing', reason: 'PodRejected', message: 'exceeded quota' });

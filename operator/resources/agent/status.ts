@@ -11,7 +11,15 @@ import {
 } from '../../kernel/conditions.ts';
 import { type Attempt, attemptOf } from './attempt.ts';
 import type { Blocker } from './blockers.ts';
-import { type AgentFacts, type AgentObserved, agentFacts, isImagePullFailing, podCondition } from './facts.ts';
+import {
+  type AgentFacts,
+  type AgentObserved,
+  agentFacts,
+  isImagePullFailing,
+  isNotCreated,
+  podCondition,
+} from './facts.ts';
+import { shownConsistency } from '../../store/tables/consistency.ts';
 import { type AgentHistory, type AgentRow, isOut, lastRow } from './history.ts';
 import type { RecordedPhase } from './machine.ts';
 
@@ -19,6 +27,8 @@ import type { RecordedPhase } from './machine.ts';
 const stalledAfterMs = 60_000;
 /** A phase an agent only passes through is projected when it stays in it this long: two status writes per cold start. */
 const projectAfterMs = 1_000;
+/** That consumers have an event is for people, and a write of its own: it waits so long for another to go along with. */
+export const acknowledgedAfterMs = 60_000;
 
 /** Reasons a person should hear of by a Warning event. */
 const alarming: ReadonlySet<AgentReason> = new Set<AgentReason>([
@@ -34,8 +44,12 @@ const alarming: ReadonlySet<AgentReason> = new Set<AgentReason>([
   'QuotaExceeded',
   'PodLost',
   'PodFailed',
+  'OutOfMemory',
+  'ContainerNotCreated',
+  'Evicted',
+  'NodeLost',
+  'ClaimRejected',
   'NameConflict',
-  'FieldNotSupported',
   'InvalidSpec',
 ]);
 
@@ -99,7 +113,7 @@ function projection({ last, latestByPhase: rows }: KnownHistory): Partial<AgentS
     startLatencyMilliseconds: sinceStart(rows.Ready)?.detail.startLatencyMilliseconds,
     lastFailureReason: failure?.reason,
     consistency: {
-      state: last.event.state === 'Pending' ? 'OutboxWritten' : last.event.state,
+      state: shownConsistency(last.event.state),
       lastEventID: last.event.id,
       lastEventType: last.event.type,
       sequence: last.seq,
@@ -212,11 +226,19 @@ function explanation(pod: Attempt['pod'], last: AgentRow, { waitingFor }: AgentF
   if (last.to === 'Recovering' && last.reason !== 'Retrying') {
     return {
       reason: last.reason as AgentReason,
-      message: `The last pod did not work out; try ${last.attempt} is next.`,
+      message: `${endings[last.reason as AgentReason] ?? 'The last pod did not work out'}; try ${last.attempt} is next.`,
     };
   }
   return { reason: 'PodNotReady', message: phaseMessages[last.to] ?? 'The pod is not Ready.' };
 }
+
+/** How the last pod ended, where there is more to say than the reason does. */
+const endings: Readonly<Partial<Record<AgentReason, string>>> = {
+  OutOfMemory: 'The last pod was killed for using more memory than its limit; raise resources.limits.memory',
+  Evicted: 'The cluster took the last pod away',
+  NodeLost: 'The node of the last pod is lost; another is made once that one has certainly ended',
+  PodLost: 'The last pod was deleted',
+};
 
 const phaseMessages: Readonly<Partial<Record<RecordedPhase, string>>> = {
   Created: 'The pod is being created.',
@@ -231,7 +253,15 @@ const phaseMessages: Readonly<Partial<Record<RecordedPhase, string>>> = {
 /** The scheduler's or the kubelet's own words: they name the image or the resource that is short. */
 function waitingMessage(pod: Attempt['pod'], reason: AgentReason): string {
   if (reason === 'Unschedulable') return podCondition(pod, 'PodScheduled')?.message ?? 'No node fits the pod.';
+  if (reason === 'NodeLost') {
+    const node = pod?.spec?.nodeName ?? 'of the pod';
+    return `The node ${node} does not answer. The pod is replaced when the node is gone, or the cluster gives the pod up.`;
+  }
   const statuses = [...(pod?.status?.initContainerStatuses ?? []), ...(pod?.status?.containerStatuses ?? [])];
+  if (reason === 'ContainerNotCreated') {
+    const waiting = statuses.find(isNotCreated)?.state?.waiting;
+    return `A container cannot be made: ${waiting?.message ?? waiting?.reason ?? 'the node does not say why'}.`;
+  }
   const image = statuses.find(isImagePullFailing)?.image;
   return `The image ${image ?? 'of the agent'} cannot be pulled. Check its name, that the node can reach its registry, and imagePullSecrets.`;
 }
@@ -251,6 +281,7 @@ function conditions(observed: AgentObserved, shown: Shown, blocker: Blocker | un
   const facts: ConditionFact[] = [
     { type: 'Ready', status: ready ? 'True' : 'False', reason: shown.reason, message: shown.message },
     eventsPublished(observed),
+    ...eventsAcknowledged(observed),
   ];
   if (shown.phase === 'Suspended') facts.push({ ...shownFact(shown), type: 'Suspended', status: 'True' });
   if (shown.phase === 'Completed') facts.push({ ...shownFact(shown), type: 'Finished', status: 'True' });
@@ -268,6 +299,13 @@ function progress(agent: Agent, shown: Shown, blocker: Blocker | undefined, now:
   const stalled = stalledReason(agent, shown, blocker, now);
   if (stalled !== undefined) return { kind: 'stalled', reason: stalled, message };
   return moving.has(shown.phase) ? { kind: 'reconciling', reason: shown.phase, message } : { kind: 'steady' };
+}
+
+/** Only what stands in the way: that an event is not acknowledged yet is how all of them begin. */
+function eventsAcknowledged({ history, ackObstacle }: AgentObserved): readonly ConditionFact[] {
+  if (ackObstacle === undefined || lastRow(history)?.event.state !== 'Published') return [];
+  const { reason, message } = ackObstacle;
+  return [{ type: 'EventsAcknowledged', status: 'False', reason, message }];
 }
 
 function eventsPublished(observed: AgentObserved): ConditionFact {
@@ -311,16 +349,23 @@ export function stalledFrom(agent: Agent | undefined, blocker: Blocker | undefin
   return sinceMs + stalledAfterMs;
 }
 
+/** What the API server will not have, by what it was. */
+export type Refusal = {
+  readonly reason: 'PodRejected' | 'ClaimRejected' | 'NameConflict' | 'InvalidSpec';
+  readonly message: string;
+};
+
 /** What a create that the API server refused shows: the server's own words, Reconciling first and Stalled after a minute. */
 export function refusedStatus(
   observed: AgentObserved,
   agent: Agent,
-  reason: 'PodRejected' | 'NameConflict',
-  message: string,
+  { reason, message }: Refusal,
   now: number,
 ): AgentStatus {
+  const facts = agentFacts(observed, true, now);
+  if (reason === 'InvalidSpec') return agentStatus(observed, agent, { reason, message, onlyByUser: true }, facts, now);
   const refusal: Blocker = { reason, message, condition: 'PodScheduled', onlyByUser: false };
-  return agentStatus(observed, agent, refusal, agentFacts(observed, true, now), now);
+  return agentStatus(observed, agent, refusal, facts, now);
 }
 
 export type StatusWrite =
@@ -339,10 +384,23 @@ export function statusWrite(
   now: number,
 ): StatusWrite {
   if (prior !== undefined && sameStatus(prior, next)) return { kind: 'never' };
+  const quietUntil = (last?.event.publishedAt ?? 0) + acknowledgedAfterMs;
+  if (now < quietUntil && isOnlyAcknowledged(prior, next)) return { kind: 'later', at: quietUntil };
   if (last === undefined || alarming.has(next.reason as AgentReason) || !isPassing(next)) return { kind: 'now' };
   const firstSight = next.podRef !== undefined && next.podRef.uid !== prior?.podRef?.uid;
   const at = last.observedAt + projectAfterMs;
   return firstSight || now >= at ? { kind: 'now' } : { kind: 'later', at };
+}
+
+/** True when nothing is news but that consumers have the newest event. */
+function isOnlyAcknowledged(prior: AgentStatus | undefined, next: AgentStatus): boolean {
+  if (prior?.consistency?.state !== 'Published' || next.consistency?.state !== 'Acknowledged') return false;
+  const others = (status: AgentStatus) => ({
+    ...status,
+    consistency: { ...status.consistency, state: undefined },
+    conditions: status.conditions?.filter(({ type }) => type !== 'EventsAcknowledged'),
+  });
+  return sameStatus(others(prior), others(next));
 }
 
 function isPassing(status: AgentStatus): boolean {
