@@ -65,6 +65,11 @@ function aPod({ metadata = {}, ...spec }: Readonly<Record<string, unknown>> = {}
   };
 }
 
+function affinity(kind: 'podAffinity' | 'podAntiAffinity', term: object): object {
+  const podAffinityTerm = { topologyKey: 'kubernetes.io/hostname', labelSelector: {}, ...term };
+  return { [kind]: { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 1, podAffinityTerm }] } };
+}
+
 function aContainer(image: string): object {
   const [container] = (aPod() as { readonly spec: { readonly containers: readonly object[] } }).spec.containers;
   return { ...container, image };
@@ -105,11 +110,11 @@ describe('the policies', () => {
   it('are well-formed to the API server’s type checker', async () => {
     const list = async () =>
       (JSON.parse(await kubectl('get', 'validatingadmissionpolicies', '-o', 'json')) as Policies).items;
-    const policies = await eventually('all four are checked', async () => {
+    const policies = await eventually('all of them are checked', async () => {
       const items = await list();
       return items.every(({ metadata, status }) => status?.observedGeneration === metadata.generation) && items;
     });
-    expect(policies).toHaveLength(4);
+    expect(policies).toHaveLength(5);
     expect(policies.flatMap(({ status }) => status?.typeChecking?.expressionWarnings ?? [])).toEqual([]);
   });
 
@@ -128,6 +133,12 @@ describe('a pod in the namespace of a tenant', () => {
     ['of the allowed class', false, {}],
     ['that carries a label of ours', true, { metadata: { labels: { 'openos.dev/agent-uid': 'u' } } }],
     ['that carries an annotation of ours', true, { metadata: { annotations: { 'openos.dev/traceparent': 'x' } } }],
+    ['that steers its sandbox', true, { metadata: { annotations: { 'dev.gvisor.flag.network': 'host' } } }],
+    ['that asks for a device by annotation', true, { metadata: { annotations: { 'cdi.k8s.io/c': 'v.test/gpu=0' } } }],
+    ['that keeps all others from its node', true, { affinity: affinity('podAntiAffinity', { namespaceSelector: {} }) }],
+    ['that goes where another tenant is', true, { affinity: affinity('podAffinity', { namespaces: ['free'] }) }],
+    ['with affinity to its own', false, { affinity: affinity('podAntiAffinity', { namespaces: ['acme'] }) }],
+    ['with a priority of the cluster', true, { priorityClassName: 'system-cluster-critical' }],
     ['with labels of its own', false, { metadata: { labels: { app: 'a', 'notopenos.dev/x': 'y' } } }],
   ])('%s: refused %s', async (_name, expected, change) => {
     if (change.runtimeClassName === 'runc') await haveClass('runc');
@@ -159,6 +170,38 @@ async function forbidsAdmin(object: object): Promise<boolean> {
   await writeFile(file, JSON.stringify(object));
   return forbids(['create', '--dry-run=server', '-f', file]);
 }
+
+describe('a Service in the namespace of a tenant', () => {
+  const service = (namespace: string, spec: object) => ({
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'gate', namespace },
+    spec: { selector: { app: 'a' }, ports: [{ port: 80 }], ...spec },
+  });
+
+  beforeAll(async () => {
+    await kubectl('create', 'clusterrole', 'service-editor', '--verb=*', '--resource=services');
+    await kubectl('create', 'clusterrolebinding', 'services', '--clusterrole=service-editor', `--user=${mallory}`);
+  });
+
+  it.each<[string, boolean, object]>([
+    ['that stays inside', false, {}],
+    ['that is a name for another', false, { type: 'ExternalName', externalName: 'db.example' }],
+    ['with a port on every node', true, { type: 'NodePort' }],
+    ['with a load balancer', true, { type: 'LoadBalancer' }],
+    ['that takes an external address', true, { externalIPs: ['203.0.113.7'] }],
+  ])('%s: refused %s', async (_name, expected, spec) => {
+    expect(await refused(mallory, 'service', service('acme', spec))).toBe(expected);
+    expect(await refused(mallory, 'service', service('free', spec))).toBe(false);
+  });
+
+  it('keeps what the platform team gave it', async () => {
+    await kubectl('create', 'service', 'nodeport', 'given', '-n', 'acme', '--tcp=80');
+    expect(await as(mallory, 'label', 'service', 'given', '-n', 'acme', 'team=blue')).toBe(false);
+    const wider = ['patch', 'service', 'given', '-n', 'acme', '-p', '{"spec":{"externalIPs":["203.0.113.7"]}}'];
+    expect(await as(mallory, ...wider)).toBe(true);
+  });
+});
 
 describe('a pod of a Tenant with lists of registries and priorities', () => {
   const metadata = { namespace: 'picky' };

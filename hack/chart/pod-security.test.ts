@@ -20,6 +20,12 @@ describe('Pod Security restricted', () => {
     expect(podSecurityViolations({ ...withContext(podContext), securityContext: {} })).toEqual([]);
   });
 
+  it('lets root of a user namespace pass', () => {
+    const context = { ...podContext, runAsNonRoot: false, runAsUser: 0 };
+    expect(podSecurityViolations({ ...pod, hostUsers: false, securityContext: context })).toEqual([]);
+    expect(podSecurityViolations({ ...pod, hostUsers: true, securityContext: context })).not.toEqual([]);
+  });
+
   it.each([
     ['the host network', { ...pod, hostNetwork: true }, 'hostNetwork'],
     ['a host path', { ...pod, volumes: [{ name: 'v', hostPath: { path: '/' } }] }, 'volumes[0].hostPath'],

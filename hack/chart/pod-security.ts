@@ -38,17 +38,19 @@ const safeSysctls = new Set([
 /** What of a PodSpec "restricted" forbids; empty when it may run. Paths are relative to the PodSpec. */
 export function podSecurityViolations(spec: Json): readonly Violation[] {
   const pod = object(spec.securityContext);
+  // Root of a user namespace is nobody outside of it (since 1.35).
+  const mayBeRoot = spec.hostUsers === false;
   const containers = ['initContainers', 'containers', 'ephemeralContainers'].flatMap((list) =>
     objects(spec[list]).map((container, index) => ({ container, path: `${list}[${index}]` })),
   );
   return [
     ...['hostNetwork', 'hostPID', 'hostIPC'].flatMap((key) => unless(spec[key] !== true, key, 'must not be true')),
-    ...securityContextViolations(pod, 'securityContext'),
+    ...securityContextViolations(pod, 'securityContext', mayBeRoot),
     ...objects(pod.sysctls).flatMap((sysctl, index) =>
       unless(safeSysctls.has(String(sysctl.name)), `securityContext.sysctls[${index}]`, 'is not a safe sysctl'),
     ),
     ...objects(spec.volumes).flatMap(volumeViolations),
-    ...containers.flatMap(({ container, path }) => containerViolations(container, pod, path)),
+    ...containers.flatMap(({ container, path }) => containerViolations(container, pod, path, mayBeRoot)),
   ];
 }
 
@@ -58,10 +60,10 @@ function volumeViolations(volume: Json, index: number): readonly Violation[] {
 }
 
 /** What holds for the pod's and for a container's security context alike. */
-function securityContextViolations(context: Json, path: string): readonly Violation[] {
+function securityContextViolations(context: Json, path: string, mayBeRoot: boolean): readonly Violation[] {
   const seLinux = object(context.seLinuxOptions);
   return [
-    ...unless(context.runAsUser !== 0, `${path}.runAsUser`, 'must not be 0'),
+    ...unless(mayBeRoot || context.runAsUser !== 0, `${path}.runAsUser`, 'must not be 0'),
     ...unless(seLinuxTypes.has(String(seLinux.type ?? '')), `${path}.seLinuxOptions.type`, 'is not allowed'),
     ...unless(isUnset(seLinux.user) && isUnset(seLinux.role), `${path}.seLinuxOptions`, 'must name no user or role'),
     ...unless(
@@ -77,7 +79,7 @@ function securityContextViolations(context: Json, path: string): readonly Violat
   ];
 }
 
-function containerViolations(container: Json, pod: Json, path: string): readonly Violation[] {
+function containerViolations(container: Json, pod: Json, path: string, mayBeRoot: boolean): readonly Violation[] {
   const context = object(container.securityContext);
   const capabilities = object(context.capabilities);
   const dropped = strings(capabilities.drop);
@@ -85,12 +87,12 @@ function containerViolations(container: Json, pod: Json, path: string): readonly
   const inherited = (key: string): unknown => context[key] ?? pod[key];
   const at = `${path}.securityContext`;
   return [
-    ...securityContextViolations(context, at),
+    ...securityContextViolations(context, at, mayBeRoot),
     ...unless(context.privileged !== true, `${at}.privileged`, 'must not be true'),
     ...unless(context.allowPrivilegeEscalation === false, `${at}.allowPrivilegeEscalation`, 'must be false'),
     ...unless(dropped.includes('ALL'), `${at}.capabilities.drop`, 'must include ALL'),
     ...unless(extra.length === 0, `${at}.capabilities.add`, 'may hold NET_BIND_SERVICE only'),
-    ...unless(inherited('runAsNonRoot') === true, `${at}.runAsNonRoot`, 'must be true here or on the pod'),
+    ...unless(mayBeRoot || inherited('runAsNonRoot') === true, `${at}.runAsNonRoot`, 'must be true here or on the pod'),
     ...unless(
       seccompProfiles.has(String(object(inherited('seccompProfile')).type)),
       `${at}.seccompProfile.type`,

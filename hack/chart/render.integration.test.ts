@@ -171,7 +171,7 @@ describe.each(Object.entries(valuesSets))('the chart with values: %s', (_name, v
 });
 
 describe('the chart', () => {
-  it('has four admission policies, each bound and each with words for whom it refuses; none without admission', async () => {
+  it('has five admission policies, each bound and each with words for whom it refuses; none without admission', async () => {
     const kinds = (objects: readonly Rendered[], kind: string) => objects.filter((object) => object.kind === kind);
     const objects = await render(helm);
     const policies = kinds(objects, 'ValidatingAdmissionPolicy');
@@ -180,6 +180,7 @@ describe('the chart', () => {
       'openos-operator-deletes',
       'openos-ownership',
       'openos-tenant-pods',
+      'openos-tenant-services',
     ]);
     const bound = kinds(objects, 'ValidatingAdmissionPolicyBinding').map(
       ({ spec }) => (spec as { readonly policyName: string }).policyName,

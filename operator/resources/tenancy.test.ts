@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Tenant, TenantStatus } from '../api/v1alpha1/tenant.ts';
 import { aNamespace, aTenant, at, type TenantOverrides, t0 } from '../testkit/builders.ts';
-import { allowedRuntimeClasses, isFromRegistry, tenancyOf, verifiedNamespaces } from './tenancy.ts';
+import { allowedRuntimeClasses, isFromRegistry, isPriorityAllowed, tenancyOf, verifiedNamespaces } from './tenancy.ts';
 
 const holding = (
   entry: Partial<NonNullable<TenantStatus['namespaces']>[number]> = {},
@@ -79,6 +79,16 @@ describe('an image is from a registry', () => {
   test('but from none when there is none', () => {
     expect(isFromRegistry('ghcr.io/a', [])).toBe(false);
   });
+});
+
+test.each<[string, readonly string[] | undefined, boolean]>([
+  ['high', undefined, true],
+  ['high', ['low'], false],
+  ['low', ['low'], true],
+  ['system-node-critical', undefined, false],
+  ['system-node-critical', ['system-node-critical'], true],
+])('the priority class %s where the Tenant lists %j: %s', (name, allowed, expected) => {
+  expect(isPriorityAllowed(name, allowed)).toBe(expected);
 });
 
 test.each<[string, Tenant['spec'], readonly string[]]>([

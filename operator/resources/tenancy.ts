@@ -83,6 +83,14 @@ export function isFromRegistry(image: string, registries: readonly string[]): bo
   );
 }
 
+/**
+ * Whether pods of a tenant may name this priority class. Those of the cluster itself (only Kubernetes can make one that
+ * is called system-…) push out everything else, the pods of other tenants too: a Tenant has to list them by name.
+ */
+export function isPriorityAllowed(name: string, allowed: readonly string[] | undefined): boolean {
+  return allowed === undefined ? !name.startsWith('system-') : allowed.includes(name);
+}
+
 /** Index function: the namespaces a Tenant's verified status lists. */
 export function verifiedNamespaces(tenant: Tenant): readonly string[] {
   return tenant.status?.namespaces?.map((entry) => entry.name) ?? [];

@@ -1,6 +1,6 @@
 import type { Agent } from '../../api/v1alpha1/agent.ts';
 import type { AgentReason, ConditionType } from '../../api/v1alpha1/reasons.ts';
-import { isFromRegistry, type TenantRules } from '../tenancy.ts';
+import { isFromRegistry, isPriorityAllowed, type TenantRules } from '../tenancy.ts';
 import { leavingClaim } from './claims.ts';
 import type { AgentObserved } from './facts.ts';
 import { tooWide } from './networkpolicy.ts';
@@ -64,10 +64,10 @@ function runtimeClassNotAllowed({ runtimeClass: { name, allowedInstead } }: Agen
 }
 
 function priorityNotAllowed({ agent, tenancy }: AgentObserved): Blocker | undefined {
-  const allowed = rulesOf(tenancy).priorityClasses?.allowed;
   const name = agent?.spec?.priorityClassName ?? agent?.spec?.template?.spec?.priorityClassName;
-  if (allowed === undefined || name === undefined || name === '' || allowed.includes(name)) return undefined;
-  return notAllowed('priority class', name, allowed, 'TenantReady');
+  const allowed = rulesOf(tenancy).priorityClasses?.allowed;
+  if (name === undefined || name === '' || isPriorityAllowed(name, allowed)) return undefined;
+  return notAllowed('priority class', name, allowed ?? ['any that does not start with system-'], 'TenantReady');
 }
 
 function registryNotAllowed({ agent, tenancy }: AgentObserved): Blocker | undefined {
