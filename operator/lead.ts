@@ -204,6 +204,7 @@ function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
       const node = caches.nodes.getByName(undefined, name);
       return node === undefined ? 'unknown' : troubleOf(node);
     },
+    ackObstacle: () => undefined,
     isNodeGone: async (name) => (await client.get({ resource: nodeResource, name })) === undefined,
     claimsOf: ({ uid, namespace, name }) => {
       const holder = caches.agents.getByName(namespace, name);
