@@ -4,9 +4,10 @@ import type { Agent } from './api/v1alpha1/agent.ts';
 import { labels } from './api/v1alpha1/names.ts';
 import type { Tenant } from './api/v1alpha1/tenant.ts';
 import type { CachedAgent, CachedAgentPool, CachedTenant, Caches } from './caches.ts';
-import { agentKey, WrittenObjects } from './caches.ts';
+import { agentKey, isPlaceWanted, WrittenObjects } from './caches.ts';
 import type { Config } from './config.ts';
-import type { Broker } from './events/broker.ts';
+import { Consumers } from './consumers.ts';
+import type { NatsBroker } from './events/nats-broker.ts';
 import { Publisher } from './events/publisher.ts';
 import type { Action } from './kernel/action.ts';
 import type { KubeClient } from './kernel/client.ts';
@@ -22,13 +23,14 @@ import { type Lane, WorkQueue } from './kernel/queue.ts';
 import { type PassPorts, reconcilePass } from './kernel/reconcile.ts';
 import { type PoolWork, poolPortsOf, queuePools, subscribePools } from './pools.ts';
 import { Quotas } from './quota.ts';
-import { agentHistory, LeaderEpoch, recordAgent } from './recorder.ts';
+import { agentHistory, LeaderEpoch, recordAgent, recordTenant, tenantHistory } from './recorder.ts';
 import { type AgentPorts, agentPass } from './resources/agent/controller.ts';
 import { lastRow } from './resources/agent/history.ts';
+import { acknowledgedAfterMs } from './resources/agent/status.ts';
 import { poolPass } from './resources/agentpool/controller.ts';
 import { networkPolicyResource, nodeResource } from './resources/builtin.ts';
 import { AppliedChildren, isUnedited } from './resources/children.ts';
-import { agentResource } from './resources/own.ts';
+import { agentResource, tenantResource } from './resources/own.ts';
 import { missingHandler, troubleOf } from './resources/runtime.ts';
 import { type TenantPorts, tenantPass } from './resources/tenant/controller.ts';
 import type { Database } from './store/db.ts';
@@ -42,7 +44,7 @@ export type LeaderParts = {
   readonly client: KubeClient;
   readonly caches: Caches;
   readonly database: Database;
-  readonly broker: Broker;
+  readonly broker: NatsBroker;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Logger;
@@ -50,6 +52,8 @@ export type LeaderParts = {
 
 /** Totals of agents in a Tenant's status follow at this pace: they are for people, and each is a write. */
 const tenantTotalsMs = 30_000;
+/** Somebody began to wait for the quota, or waits no longer: the Tenant says so a moment later, for all together. */
+const waitingMs = 1_000;
 /** A pass in hand when we are told to stop may take this long to finish. */
 const drainMs = 10_000;
 /** Rows without an object are looked for again this often, besides at the start and when the database returns. */
@@ -80,7 +84,14 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     metrics,
     onSettled: (aggregates) => {
       for (const id of aggregates) agents.add(id);
+      consumers.nudge();
     },
+  });
+  const consumers = new Consumers(parts, {
+    onAcknowledged: (aggregates) => {
+      for (const id of aggregates) agents.addAfter(id, acknowledgedAfterMs);
+    },
+    onObstacle: () => queueAll(caches, agents, 'background', (agent) => !isToldAcknowledged(agent)),
   });
   const expectations = new Expectations(clock);
   const written = { agents: new WrittenObjects<CachedAgent>(), tenants: new WrittenObjects<CachedTenant>() };
@@ -93,10 +104,11 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     applied,
     epoch,
     publisher,
+    ackObstacle: () => consumers.obstacle,
     quotas,
     traces,
   });
-  const tenantPorts = tenantPortsOf(parts, written.tenants, applied);
+  const tenantPorts = tenantPortsOf(parts, { written: written.tenants, applied, epoch, publisher, quotas });
   const poolPorts = poolPortsOf(parts, pools, {
     epoch,
     quotas,
@@ -113,21 +125,23 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   const unsubscribe = [
     ...subscribe(parts, { agents, tenants, expectations, written, applied }),
     ...subscribePools(caches, pools),
-    ...quotas.subscribe(),
+    ...quotas.subscribe((tenant) => tenants.addAfter(tenant, waitingMs)),
   ];
 
   // At once and not with the first recording: who led before and only slept must not record beside us.
   epoch.current().catch((err: unknown) => log.debug({ err }, 'the record is taken over when the database is back'));
   await Promise.race([caches.whenSynced(), aborted(ending)]);
   publisher.start();
+  consumers.start();
   for (const controller of controllers) controller.start();
-  const findOpenRows = () => queueOpenRows(database, { agent: agents, agentpool: pools.queue }, log);
+  const findOpenRows = () => queueOpenRows(database, { agent: agents, agentpool: pools.queue, tenant: tenants }, log);
   void findOpenRows();
   const timer = setInterval(findOpenRows, openRowsMs);
   const stopListening = [
     database.onAvailability((available) => {
       queueAll(caches, agents, 'background');
       queuePools(caches, pools.queue);
+      for (const tenant of caches.tenants.list()) tenants.add(tenant.metadata.name, 'background');
       if (available) void findOpenRows();
     }),
     parts.broker.onState(() => queueAll(caches, agents, 'background', (agent) => !isToldReady(agent))),
@@ -138,6 +152,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   clearInterval(timer);
   await Promise.all(controllers.map((controller) => controller.stop(fence.broken.aborted ? 0 : drainMs)));
   await publisher.stop();
+  await consumers.stop();
   metrics.leading(false);
 }
 
@@ -185,6 +200,7 @@ type AgentWork = {
   readonly applied: AppliedChildren;
   readonly epoch: LeaderEpoch;
   readonly publisher: Publisher;
+  readonly ackObstacle: AgentPorts['ackObstacle'];
   readonly quotas: Quotas;
   /** The trace of each agent met so far, by UID: its passes are spans of that one trace. */
   readonly traces: Map<string, string>;
@@ -204,7 +220,6 @@ function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
       const node = caches.nodes.getByName(undefined, name);
       return node === undefined ? 'unknown' : troubleOf(node);
     },
-    ackObstacle: () => undefined,
     isNodeGone: async (name) => (await client.get({ resource: nodeResource, name })) === undefined,
     claimsOf: ({ uid, namespace, name }) => {
       const holder = caches.agents.getByName(namespace, name);
@@ -233,6 +248,7 @@ function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
       return history;
     },
     brokerAvailable: () => broker.state.available,
+    ackObstacle: work.ackObstacle,
     // The first pass is the root of the trace that the pod and every event of this agent go on with.
     newTraceparent: () => activeTraceparent() ?? formatTraceparent(newTraceContext()),
     defaultRuntimeClass: config.defaultRuntimeClass,
@@ -277,10 +293,17 @@ function quotasOf(
   });
 }
 
+type TenantWork = {
+  readonly written: WrittenObjects<CachedTenant>;
+  readonly applied: AppliedChildren;
+  readonly epoch: LeaderEpoch;
+  readonly publisher: Publisher;
+  readonly quotas: Quotas;
+};
+
 function tenantPortsOf(
-  { caches, client, config, log }: LeaderParts,
-  written: WrittenObjects<CachedTenant>,
-  applied: AppliedChildren,
+  { caches, client, config, database, log, metrics }: LeaderParts,
+  { written, applied, epoch, publisher, quotas }: TenantWork,
 ): TenantPorts {
   return {
     ...tenancySources(caches),
@@ -294,7 +317,28 @@ function tenantPortsOf(
     applied,
     apply: (resource, object) => client.apply(resource, object),
     get: (ref) => client.get(ref),
-    agentPhases: (namespace) => caches.agents.byIndex('namespace', namespace).map((agent) => agent.status?.phase),
+    agentsIn: (namespace) =>
+      caches.agents.byIndex('namespace', namespace).map(({ status }) => ({
+        phase: status?.phase,
+        waits: status?.reason === 'WaitingForQuota',
+      })),
+    poolsIn: (namespace) =>
+      caches.agentPools.byIndex('namespace', namespace).map((pool) => ({ waits: isPlaceWanted(pool) })),
+    history: (name, namespaces) => tenantHistory(database, name, namespaces),
+    standing: async (name) => (await client.get({ resource: tenantResource, name }))?.metadata.uid,
+    newTraceparent: () => activeTraceparent() ?? formatTraceparent(newTraceContext()),
+    record: (observed, records) =>
+      recordTenant(
+        {
+          database,
+          epoch,
+          metrics,
+          recorded: (id) => publisher.nudge(id),
+          freed: (tenant) => quotas.freed(tenant),
+        },
+        observed,
+        records,
+      ),
     execute: (action) => executeWith(client, log, action),
     writeStatus: async ({ resource, object, status }) => {
       const stored = await writeStatus<CachedTenant>(client, resource, object as Tenant & StoredObject, status);
@@ -445,7 +489,12 @@ function isToldReady(agent: CachedAgent): boolean {
   return published?.status === 'True' && agent.status?.phase === 'Ready';
 }
 
-/** Agents and pools that have rows, no Deleted row and perhaps no object: theirs is the only key that no watch delivers. */
+function isToldAcknowledged(agent: CachedAgent): boolean {
+  const { conditions = [], consistency } = agent.status ?? {};
+  return consistency?.state === 'Acknowledged' && conditions.every(({ type }) => type !== 'EventsAcknowledged');
+}
+
+/** Whatever has rows, no Deleted row and perhaps no object: theirs is the only key that no watch delivers. */
 async function queueOpenRows(
   database: Database,
   queues: Readonly<Record<string, WorkQueue>>,
@@ -453,7 +502,9 @@ async function queueOpenRows(
 ): Promise<void> {
   try {
     for (const [kind, queue] of Object.entries(queues)) {
-      for (const { id } of await listOpenAggregates(database.db, kind)) queue.add(id, 'background');
+      for (const { id, tenantId } of await listOpenAggregates(database.db, kind)) {
+        queue.add(kind === 'tenant' ? tenantId : id, 'background');
+      }
     }
   } catch (err) {
     log.debug({ err }, 'the open rows could not be read; they are when the database is back');

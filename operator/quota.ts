@@ -59,18 +59,25 @@ export class Quotas {
     }
   }
 
-  /** Watch → key of those who wait: somebody left the line, or pods let go of what they used. Returns how to stop. */
-  subscribe(): readonly (() => void)[] {
+  /**
+   * Watch → key of those who wait: somebody left the line, or pods let go of what they used. `changed` is called with a
+   * tenant of which more or fewer wait than before. Returns how to stop.
+   */
+  subscribe(changed: (tenant: string) => void): readonly (() => void)[] {
     const { agents, agentPools, tenantChildren } = this.#caches;
-    const left = (type: string, object: Waiter, previous: Waiter | undefined) => {
-      const goneOn = type === 'deleted' ? isPlaceWanted(object) : previous !== undefined && isPlaceWanted(previous);
-      if (!goneOn || (type !== 'deleted' && isPlaceWanted(object))) return;
-      for (const tenant of this.#tenantsOf(object.metadata.namespace ?? '')) this.freed(tenant.metadata.name);
+    const look = (type: string, object: Waiter, previous: Waiter | undefined) => {
+      const isIn = type !== 'deleted' && isPlaceWanted(object);
+      const wasIn = type === 'deleted' ? isPlaceWanted(object) : previous !== undefined && isPlaceWanted(previous);
+      if (isIn === wasIn && isShort(object) === isShort(previous)) return;
+      for (const { metadata } of this.#tenantsOf(object.metadata.namespace ?? '')) {
+        if (wasIn && !isIn) this.freed(metadata.name);
+        changed(metadata.name);
+      }
     };
     const quotas = tenantChildren.filter(({ resource }) => resource === resourceQuotaResource);
     return [
-      agents.onChange(left),
-      agentPools.onChange(left),
+      agents.onChange(look),
+      agentPools.onChange(look),
       ...quotas.map(({ cache }) =>
         cache.onChange((_type, quota, previous) => {
           if (isMoreFree(quota, previous)) this.#wakeShort(quota.metadata.namespace ?? '');
@@ -146,6 +153,13 @@ export class Quotas {
 }
 
 type QuotaObject = StoredObject & { readonly status?: { readonly used?: Readonly<Record<string, string>> } };
+
+/** Whether it says that the quota keeps it, by a place or an amount. */
+function isShort(object: Waiter | undefined): boolean {
+  return (
+    object?.status?.conditions?.some(({ type, reason }) => type === 'Ready' && reason === 'WaitingForQuota') ?? false
+  );
+}
 
 /** Whoever began to wait first, then whoever was made first. */
 function byPatience(a: Waiter, b: Waiter): number {

@@ -10,13 +10,16 @@ import type { PoolObserved } from './resources/agentpool/decide.ts';
 import type { PoolTransition } from './resources/agentpool/events.ts';
 import { lastRow as lastPoolRow, type PoolHistory, type PoolRow } from './resources/agentpool/history.ts';
 import { holdsPlace, placeRules } from './resources/places.ts';
-import type { Database } from './store/db.ts';
-import { type RecordedTransition, readHistory } from './store/repositories/history.ts';
+import type { TenantObserved } from './resources/tenant/decide.ts';
+import type { TenantRecord } from './resources/tenant/events.ts';
+import type { TenantHistory, TenantRow } from './resources/tenant/history.ts';
+import type { Database, Db } from './store/db.ts';
+import { openAggregatesOf, type RecordedTransition, readHistory } from './store/repositories/history.ts';
 import { takeOver } from './store/repositories/leadership.ts';
-import { recountPlaces } from './store/repositories/ledger.ts';
+import { bookPlaces, ledgerUse, markExceeded, recountPlaces } from './store/repositories/ledger.ts';
 import { type PlaceChange, recordTransitions } from './store/repositories/recording.ts';
 import { unitOfWork } from './store/unit-of-work.ts';
-import type { Metrics } from './telemetry/metrics.ts';
+import type { AggregateKind, Metrics } from './telemetry/metrics.ts';
 
 /** Errors of the store that mean "not now": shown as a condition, never thrown into a pass that only reads. */
 const awayCodes: ReadonlySet<string> = new Set(['DatabaseUnavailable', 'DatabaseAuthFailed', 'SchemaOutdated']);
@@ -164,6 +167,62 @@ export async function recordPool(
   await record(ports, 'agentpool', observed, last, rows, { from: last?.detail ?? null, to: rows.at(-1)?.detail });
 }
 
+/** Reads what is recorded of Tenants of this name, and its ledger; a database that is away is an answer, not an error. */
+export function tenantHistory({ db }: Database, name: string, namespaces: readonly string[]): Promise<TenantHistory> {
+  return orAway(async () => {
+    const [ids, ledger] = await Promise.all([openAggregatesOf(db, 'tenant', name), ledgerUse(db, name, namespaces)]);
+    const open = await Promise.all(
+      ids.map(async (id) => {
+        const { last } = await readHistory(db, 'tenant', id);
+        return last === undefined ? [] : [{ id, last: tenantRow(last) }];
+      }),
+    );
+    return { kind: 'known', open: open.flat(), ledger };
+  });
+}
+
+/** The columns are written by `recordTenant` alone, so the record's phases and detail are a Tenant's. */
+function tenantRow({ seq, to, tenantId, detail, traceContext }: RecordedTransition): TenantRow {
+  return {
+    seq,
+    to: to as TenantRow['to'],
+    tenantId,
+    detail: detail as TenantRow['detail'],
+    ...(traceContext === undefined ? {} : { traceparent: traceContext }),
+  };
+}
+
+/** As {@link recordAgent}, for a Tenant; what the ledger learns with it is in the same transaction. */
+export async function recordTenant(
+  ports: Omit<RecorderPorts, 'recorded'> & { readonly recorded: (id: string) => void },
+  { name, traceparent }: Pick<TenantObserved, 'name' | 'traceparent'>,
+  records: readonly TenantRecord[],
+): Promise<void> {
+  const { database, epoch, freed } = ports;
+  for (const each of records) {
+    await unitOfWork(database.db, await epoch.current(), async (db) => {
+      if (each.kind === 'within') return markExceeded(db, name, each.resource, false);
+      if (each.kind === 'book') return bookPlaces(db, name, each.namespaces);
+      const tenancy = { kind: 'member', tenant: name } as const;
+      const observed = { uid: each.id, namespace: '', name, tenancy, traceparent };
+      const change = { from: each.last?.detail ?? null, to: each.detail };
+      // The publisher has to find it committed.
+      await record(
+        { ...ports, recorded: () => undefined },
+        'tenant',
+        observed,
+        each.last,
+        [{ ...each, attempt: 0 }],
+        change,
+        db,
+      );
+      if (each.exceeded !== undefined) await markExceeded(db, name, each.exceeded, true);
+    });
+    if (each.kind === 'told') ports.recorded(each.id);
+    if (each.kind === 'book') freed(name);
+  }
+}
+
 type Observed = Pick<AgentObserved, 'uid' | 'namespace' | 'name' | 'tenancy' | 'traceparent'>;
 type Transition = {
   readonly from: string;
@@ -195,19 +254,20 @@ function placeChange(
 
 async function record(
   { database, epoch, metrics, recorded, freed }: RecorderPorts,
-  kind: 'agent' | 'agentpool',
+  kind: AggregateKind,
   observed: Observed,
   last: LastRow | undefined,
   transitions: readonly Transition[],
   change: Readonly<Record<string, unknown>>,
+  db: Db = database.db,
 ): Promise<void> {
   const { uid, namespace, name, tenancy, traceparent } = observed;
   const lastSeq = last?.seq ?? 0;
-  const place = placeChange(kind, observed, last, transitions.at(-1));
+  const place = kind === 'tenant' ? undefined : placeChange(kind, observed, last, transitions.at(-1));
   // Whose it was when its story began: a namespace that changes hands takes no story along.
   const tenantId = last?.tenantId ?? (tenancy.kind === 'member' ? tenancy.tenant : '');
   const aggregate = { kind, id: uid } as const;
-  await recordTransitions(database.db, {
+  await recordTransitions(db, {
     aggregate,
     tenantId,
     epoch: await epoch.current(),

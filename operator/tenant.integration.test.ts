@@ -76,7 +76,7 @@ describe('a Tenant in full, by an operator with the rights of the chart and no o
     expect(metadata.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'restricted' });
     expect(metadata.annotations).toMatchObject({ 'openos.dev/allowed-runtime-classes': 'gvisor' });
     const status = await world.tenantStatus('acme', 'quota', ({ quota }) => quota?.used !== undefined);
-    expect(status.quota?.hard).toMatchObject({ 'count/agents.openos.dev': '10', pods: '12', 'requests.cpu': '4' });
+    expect(status.quota?.hard).toEqual({ agents: '10', pools: '2', pods: '12', 'requests.cpu': '4000m' });
     expect(findCondition(status.conditions ?? [], 'NetworkIsolated')).toMatchObject({ status: 'True' });
   });
 

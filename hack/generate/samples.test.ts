@@ -4,7 +4,6 @@ import { Ajv } from 'ajv';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { customResources } from '../../operator/api/crds.ts';
-import { unsupportedTenantFields } from '../../operator/api/v1alpha1/unsupported.ts';
 import { crdManifest } from './crd.ts';
 import { repository } from './files.ts';
 import type { JsonObject } from './json.ts';
@@ -36,9 +35,5 @@ describe.each(samples)('config/samples/$file', ({ object }) => {
     const validate = ajv.compile(closedSchema(object.kind));
     validate(object);
     expect(validate.errors ?? []).toEqual([]);
-  });
-
-  it('uses only what this version acts on', () => {
-    if (object.kind === 'Tenant') expect(unsupportedTenantFields(object.spec)).toEqual([]);
   });
 });

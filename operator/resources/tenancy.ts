@@ -92,6 +92,6 @@ export function isPriorityAllowed(name: string, allowed: readonly string[] | und
 }
 
 /** Index function: the namespaces a Tenant's verified status lists. */
-export function verifiedNamespaces(tenant: Tenant): readonly string[] {
-  return tenant.status?.namespaces?.map((entry) => entry.name) ?? [];
+export function verifiedNamespaces(tenant: Tenant | undefined): readonly string[] {
+  return tenant?.status?.namespaces?.map((entry) => entry.name) ?? [];
 }

@@ -133,6 +133,12 @@ export type EventsReason = (typeof EventsReason)[keyof typeof EventsReason];
 
 /** Reasons of the conditions of a Tenant. */
 export const TenantReason = {
+  /** The Tenant was accepted and recorded. Nothing to do. */
+  TenantCreated: 'TenantCreated',
+  /** spec.suspend is None again. Nothing to do. */
+  Resumed: 'Resumed',
+  /** The Tenant is gone. */
+  Deleted: 'Deleted',
   /** Every namespace is verified and set up. Nothing to do. */
   TenantReady: 'TenantReady',
   /** Some namespaces are not ready yet. Comes by itself. */

@@ -2,11 +2,13 @@ import type { z } from 'zod';
 import { agentEvents } from './agent.ts';
 import { agentPoolEvents } from './agentpool.ts';
 import { skippedEvents } from './skipped.ts';
+import { tenantEvents } from './tenant.ts';
 
 /** Every version of every event, ascending; the last one is what is written today. */
 export const eventSchemas = {
   ...agentEvents,
   ...agentPoolEvents,
+  ...tenantEvents,
   ...skippedEvents,
 } as const;
 

@@ -8,6 +8,7 @@ import { namespaceResource, roleBindingResource } from '../builtin.ts';
 import type { AppliedChildren } from '../children.ts';
 import { tenantResource } from '../own.ts';
 import { decide, decideRefused, type TenantObserved } from './decide.ts';
+import type { TenantRecord } from './events.ts';
 import { observeTenant, type TenantSources } from './observe.ts';
 import { tenantRoles } from './rbac.ts';
 
@@ -31,6 +32,7 @@ export const tenantPermissions: readonly PolicyRule[] = [
 
 /** What the tenant controller does its work through; wired in the composition root. */
 export type TenantPorts = TenantSources & {
+  readonly record: (observed: TenantObserved, records: readonly TenantRecord[]) => Promise<void>;
   readonly execute: (action: Action) => Promise<void>;
   /** Server-side apply; answers what the server made of it. */
   readonly apply: (resource: ResourceType, object: KubernetesObject) => Promise<StoredObject>;
@@ -44,11 +46,11 @@ export type TenantPorts = TenantSources & {
 };
 
 /** The ports of one tenant pass. Keys are names: a Tenant is cluster-scoped and its namespaces carry its name. */
-export function tenantPass(ports: TenantPorts): PassPorts<TenantObserved, never, TenantStatus> {
+export function tenantPass(ports: TenantPorts): PassPorts<TenantObserved, TenantRecord, TenantStatus> {
   return {
     observe: (name) => observeTenant(name, ports),
     decide,
-    record: async () => {},
+    record: ports.record,
     execute: (action) => executeFor(action, ports),
     writeStatus: async ({ tenant }, status) => {
       if (tenant !== undefined) await ports.writeStatus({ resource: tenantResource, object: tenant, status });

@@ -1,6 +1,5 @@
 import { finalizers } from '../../api/v1alpha1/names.ts';
 import type { Tenant, TenantStatus } from '../../api/v1alpha1/tenant.ts';
-import { unsupportedTenantFields } from '../../api/v1alpha1/unsupported.ts';
 import type { Action } from '../../kernel/action.ts';
 import { sameStatus } from '../../kernel/conditions.ts';
 import type { Decision } from '../../kernel/decision.ts';
@@ -9,6 +8,8 @@ import type { ObjectRef, StoredObject } from '../../kernel/object.ts';
 import { type Outcome, requeue, settled } from '../../kernel/outcome.ts';
 import { tenantResource } from '../own.ts';
 import { convergeChildren, revokeAccess } from './children.ts';
+import { type TenantRecord, tenantRecords } from './events.ts';
+import type { TenantHistory } from './history.ts';
 import {
   createNamespace,
   deleteNamespace,
@@ -21,7 +22,7 @@ import {
   type Verdict,
 } from './namespace.ts';
 import { networkPolicyNames } from './networkpolicy.ts';
-import { type Problem, type Setup, tenantStatus } from './status.ts';
+import { type Problem, type Setup, statusEvents, tenantStatus } from './status.ts';
 
 export type TenantObserved = {
   readonly name: string;
@@ -40,22 +41,32 @@ export type TenantObserved = {
     readonly failed: number;
     readonly suspended: number;
   };
+  readonly pools: number;
+  /** How many say that they wait for the quota. */
+  readonly waiting: { readonly agents: number; readonly pools: number };
+  readonly history: TenantHistory;
+  /** W3C traceparent of its life: the recorded one, or a new one for its first pass. */
+  readonly traceparent: string;
 };
 
-/** A Tenant records nothing in this version: its events come with its quota. */
-export type TenantDecision = Decision<never, TenantStatus>;
+export type TenantDecision = Decision<TenantRecord, TenantStatus>;
 
 /** How long a deleted Tenant waits for its agents to go before it goes itself. */
 const protectionMs = 60_000;
 const recheckMs = 30_000;
 const deletionRecheckMs = 2_000;
 
-/** What to do about one Tenant. Pure and total. */
+/**
+ * What to do about one Tenant. Pure and total. What this look proves is recorded first, in a pass of its own. While the
+ * database is away the Tenant is looked after all the same: what is found then is told when it is back.
+ */
 export function decide(observed: TenantObserved, now: number): TenantDecision {
   const { tenant } = observed;
+  const records = tenantRecords(observed, now);
+  if (records.length > 0) return { transitions: records, plan: [], outcome: requeue(0) };
   if (tenant === undefined) return { transitions: [], plan: [], outcome: settled };
   if (tenant.metadata.deletionTimestamp !== undefined) return terminate(observed, tenant, now);
-  const problem = specProblem(observed, tenant);
+  const problem = specProblem(observed);
   if (problem !== undefined) return finish(observed, tenant, [], [], problem, now);
   // Alone in its pass: the patch moves the resourceVersion on, and a status carrying the observed one would conflict.
   const guard = addFinalizer(refOf(tenant), stored(tenant), finalizers.tenantProtection);
@@ -111,14 +122,9 @@ function letGo({ object, children }: HeldNamespace): readonly Action[] {
   return [...revokeAccess(children), releaseNamespace(object)];
 }
 
-function specProblem({ invalid }: TenantObserved, tenant: Tenant): Problem | undefined {
-  if (invalid !== undefined) {
-    return { reason: 'InvalidSpec', message: `The spec cannot be used: ${invalid}`, patienceMs: 0 };
-  }
-  const fields = unsupportedTenantFields(tenant.spec);
-  if (fields.length === 0) return undefined;
-  const message = `This version of OpenOS does not act on ${fields.map((field) => `spec.${field}`).join(', ')}; remove ${fields.length === 1 ? 'it' : 'them'}. Nothing is set up until then.`;
-  return { reason: 'FieldNotSupported', message, patienceMs: 0 };
+function specProblem({ invalid }: TenantObserved): Problem | undefined {
+  if (invalid === undefined) return undefined;
+  return { reason: 'InvalidSpec', message: `The spec cannot be used: ${invalid}`, patienceMs: 0 };
 }
 
 function namespaceProblem(setups: readonly Setup[]): Problem | undefined {
@@ -144,7 +150,8 @@ function finish(
   const next = tenantStatus(observed, tenant, setups, problem, now);
   const outcome: Outcome = problem === undefined ? settled : requeue(recheckMs);
   const changed = tenant.status === undefined || !sameStatus(tenant.status, next);
-  return { transitions: [], plan, ...(changed ? { status: next } : {}), outcome };
+  const events = changed ? statusEvents(tenant, next) : [];
+  return { transitions: [], plan: [...plan, ...events], ...(changed ? { status: next } : {}), outcome };
 }
 
 /** Its agents are protected for a bounded time; then the namespaces are let go, or go with it, and the Tenant leaves. */

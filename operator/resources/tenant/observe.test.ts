@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Tenant } from '../../api/v1alpha1/tenant.ts';
 import type { StoredObject } from '../../kernel/object.ts';
-import { aNamespace, aTenant, type TenantOverrides } from '../../testkit/builders.ts';
+import { aNamespace, aTenant, aTenantHistory, type TenantOverrides } from '../../testkit/builders.ts';
 import { observeTenant, type TenantSources } from './observe.ts';
 
 const research = aNamespace();
@@ -15,7 +15,11 @@ function sources(overrides: Partial<TenantSources> & { readonly of?: TenantOverr
     tenantsOfNamespace: () => [],
     childrenOf: () => [],
     defaultRuntimeClass: 'gvisor',
-    agentPhases: () => [],
+    agentsIn: () => [],
+    poolsIn: () => [],
+    history: async () => aTenantHistory(of?.uid === undefined ? [{}] : []),
+    standing: async () => 'tenant-uid',
+    newTraceparent: () => 'new',
     ...rest,
   };
 }
@@ -36,7 +40,38 @@ test('nothing is said of a Tenant while a cache is behind', async () => {
 });
 
 test('a Tenant that is not there needs nothing', async () => {
-  expect(await observeTenant('acme', sources({ tenant: () => undefined }))).toEqual({ kind: 'settled' });
+  const history = async () => aTenantHistory([]);
+  expect(await observeTenant('acme', sources({ tenant: () => undefined, history }))).toEqual({ kind: 'settled' });
+});
+
+describe('a Tenant that is gone and has rows', () => {
+  const gone = { tenant: () => undefined, standing: async () => undefined };
+
+  test('is observed, that its end may be told', async () => {
+    expect((await look(gone)).history).toEqual(aTenantHistory());
+    expect(
+      (await look({ ...gone, history: async () => aTenantHistory([{ traceparent: 'its own' }]) })).traceparent,
+    ).toBe('its own');
+  });
+
+  test('is not believed to be when the API server still has it', async () => {
+    const behind = sources({ ...gone, standing: async () => 'tenant-uid' });
+    expect((await observeTenant('acme', behind)).kind).toBe('requeue');
+  });
+
+  test('is observed beside another of its name that stands', async () => {
+    const { tenant } = await look({
+      of: { uid: 'second-uid' },
+      history: async () => aTenantHistory(),
+      standing: async () => 'second-uid',
+    });
+    expect(tenant?.metadata.uid).toBe('second-uid');
+  });
+
+  test('needs nothing while the database is away', async () => {
+    const history = async () => ({ kind: 'unavailable', message: 'away' }) as const;
+    expect(await observeTenant('acme', sources({ ...gone, history }))).toEqual({ kind: 'settled' });
+  });
 });
 
 test('every namespace the spec names is looked up', async () => {
@@ -75,11 +110,13 @@ test('agents are counted over all namespaces that are held', async () => {
     research: ['Ready', 'Failed', undefined],
     lab: ['Ready', 'Suspended'],
   };
-  const { agents } = await look({
+  const { agents, pools, waiting } = await look({
     of: { status: status('research', 'lab') },
-    agentPhases: (name) => phases[name] ?? [],
+    agentsIn: (name) => (phases[name] ?? []).map((phase) => ({ phase, waits: phase === undefined })),
+    poolsIn: (name) => (name === 'lab' ? [{ waits: true }, { waits: false }] : []),
   });
   expect(agents).toEqual({ total: 5, ready: 2, failed: 1, suspended: 1 });
+  expect([pools, waiting]).toEqual([2, { agents: 1, pools: 1 }]);
 });
 
 test('a spec that does not fit the contract is named as such, and the object is still there', async () => {

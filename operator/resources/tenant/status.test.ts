@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Tenant } from '../../api/v1alpha1/tenant.ts';
-import { aNamespace, aTenant, at, t0 } from '../../testkit/builders.ts';
+import { aNamespace, aTenant, aTenantHistory, at, t0, traceparent } from '../../testkit/builders.ts';
 import { wantedChildren } from './children.ts';
 import type { TenantObserved } from './decide.ts';
 import { type Problem, type Setup, tenantStatus } from './status.ts';
@@ -17,6 +17,10 @@ const observed: TenantObserved = {
   released: [],
   defaultRuntimeClass: 'gvisor',
   agents: { total: 0, ready: 0, failed: 0, suspended: 0 },
+  pools: 0,
+  waiting: { agents: 0, pools: 0 },
+  history: aTenantHistory(),
+  traceparent,
 };
 
 const statusOf = (tenant: Tenant, problem?: Problem, now = t0, setups = ours) =>

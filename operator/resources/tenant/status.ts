@@ -1,11 +1,12 @@
 import type { TenantReason } from '../../api/v1alpha1/reasons.ts';
 import type { Tenant, TenantStatus } from '../../api/v1alpha1/tenant.ts';
-import type { Action } from '../../kernel/action.ts';
+import type { Action, EventAction } from '../../kernel/action.ts';
 import { type ConditionFact, conditionsFrom, findCondition, type Progress } from '../../kernel/conditions.ts';
-import { networkPolicyResource, resourceQuotaResource } from '../builtin.ts';
+import { networkPolicyResource } from '../builtin.ts';
 import { isIsolated } from '../network.ts';
 import type { TenantObserved } from './decide.ts';
 import type { Verdict } from './namespace.ts';
+import { overuse, quotaUse } from './usage.ts';
 
 /** Why a Tenant is not Ready. After `patienceMs` of it a person must act: the Tenant is Stalled. */
 export type Problem = { readonly reason: TenantReason; readonly message: string; readonly patienceMs: number };
@@ -29,14 +30,15 @@ export function tenantStatus(
     reason: problem?.reason ?? 'TenantReady',
     message: problem?.message ?? 'Every namespace is set up.',
   } as const;
-  const facts = [ready, ...isolation(tenant, setups), ...suspension(tenant)];
-  const quota = quotaOf(observed);
+  const facts = [ready, ...isolation(tenant, setups), ...suspension(tenant), ...exceeded(observed, tenant)];
+  const quota = quotaUse(observed, tenant);
   return {
     observedGeneration: generation,
     phase: phaseOf(tenant, problem),
     namespaces: verifiedNamespaces(tenant, setups, problem),
     ...(quota === undefined ? {} : { quota }),
     agents: { ...observed.agents },
+    pools: observed.pools,
     conditions: conditionsFrom(facts, progressOf(tenant, problem, now), prior?.conditions ?? [], { generation, now }),
   };
 }
@@ -52,7 +54,7 @@ function verifiedNamespaces(
   problem: Problem | undefined,
 ): NonNullable<TenantStatus['namespaces']> {
   const prior = tenant.status?.namespaces ?? [];
-  if (problem?.reason === 'InvalidSpec' || problem?.reason === 'FieldNotSupported') return prior;
+  if (problem?.reason === 'InvalidSpec') return prior;
   return setups.flatMap(({ name, verdict, todo }) => {
     if (verdict.kind !== 'ours') return [];
     const { uid } = verdict.object.metadata;
@@ -93,14 +95,42 @@ function isHeld(spec: Tenant['spec'] | undefined): spec is Tenant['spec'] {
   return spec?.suspend !== undefined && spec.suspend !== 'None';
 }
 
-/** Bounds and use as the ResourceQuota itself says. The contract allows a quota for one namespace only, so far. */
-function quotaOf({ namespaces }: TenantObserved): TenantStatus['quota'] {
-  const quotas = namespaces.flatMap(({ children }) =>
-    children.filter(({ resource }) => resource === resourceQuotaResource),
-  );
-  const [only] = quotas;
-  if (only === undefined || quotas.length > 1) return undefined;
-  return (only.object as { readonly status?: TenantStatus['quota'] }).status;
+/** Shown while somebody waits for the quota, or more is in use than it holds (it was lowered, or a namespace came in). */
+function exceeded(observed: TenantObserved, tenant: Tenant): readonly ConditionFact[] {
+  const reasons = (['agents', 'pools'] as const).map((resource) => overuse(observed, tenant, resource));
+  const message = reasons.filter((each) => each !== undefined).join('; ');
+  if (message === '') return [];
+  return [{ type: 'QuotaExceeded', status: 'True', reason: 'QuotaExceeded', message: `${message}.` }];
+}
+
+/** Problems a person should hear of by a Warning event. */
+const alarming: ReadonlySet<string> = new Set<TenantReason>(['NamespaceNotAllowed', 'NamespaceTaken', 'InvalidSpec']);
+
+/** Kubernetes Events that go with a status about to be written: what a person should know, when it begins or ends. */
+export function statusEvents(tenant: Tenant, next: TenantStatus): readonly EventAction[] {
+  const look = (status: TenantStatus | undefined, type: string) => findCondition(status?.conditions ?? [], type);
+  const began = (type: string) => (look(tenant.status, type) === undefined ? look(next, type) : undefined);
+  const [before, ready] = [look(tenant.status, 'Ready'), look(next, 'Ready')];
+  const isAlarm = ready !== undefined && alarming.has(ready.reason) && before?.reason !== ready.reason;
+  const isReady = ready?.status === 'True' && before?.status !== 'True';
+  const resumed = look(tenant.status, 'Suspended') !== undefined && look(next, 'Suspended') === undefined;
+  const [exceeds, suspended] = [began('QuotaExceeded'), began('Suspended')];
+  return [
+    ...(isAlarm ? [statusEvent(tenant, 'Warning', ready.reason, ready.message)] : []),
+    ...(exceeds === undefined ? [] : [statusEvent(tenant, 'Warning', exceeds.reason, exceeds.message)]),
+    ...(isReady ? [statusEvent(tenant, 'Normal', ready.reason, ready.message)] : []),
+    ...(suspended === undefined ? [] : [statusEvent(tenant, 'Normal', suspended.reason, suspended.message)]),
+    ...(resumed ? [statusEvent(tenant, 'Normal', 'Resumed', 'spec.suspend is None again; agents go on.')] : []),
+  ];
+}
+
+function statusEvent(
+  { apiVersion, kind, metadata: { name, uid } }: Tenant,
+  type: EventAction['type'],
+  reason: TenantReason | string,
+  note: string,
+): EventAction {
+  return { kind: 'event', type, regarding: { apiVersion, kind, name, uid }, reason, action: 'Reconcile', note };
 }
 
 function phaseOf(tenant: Tenant, problem: Problem | undefined): NonNullable<TenantStatus['phase']> {

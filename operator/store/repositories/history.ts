@@ -139,3 +139,16 @@ export async function listOpenAggregates(db: Db, kind: string): Promise<readonly
     order by f.aggregate_id`.execute(db);
   return rows;
 }
+
+/**
+ * The ids of a tenant's aggregates of a kind without a row that entered `Deleted`, by id.
+ * @throws OperatorError DatabaseUnavailable
+ */
+export async function openAggregatesOf(db: Db, kind: string, tenantId: string): Promise<readonly string[]> {
+  const { rows } = await sql<{ id: string }>`
+    select f.aggregate_id as id from transition f
+    where f.aggregate_kind = ${kind} and f.seq = 1 and f.tenant_id = ${tenantId}
+      and not exists (select 1 from transition d where d.aggregate_id = f.aggregate_id and d.to_phase = 'Deleted')
+    order by f.aggregate_id`.execute(db);
+  return rows.map(({ id }) => id);
+}
