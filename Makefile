@@ -58,6 +58,13 @@ bench-scale: $(packages) ## 1,000 Agents at once, their end, 10,000 cached; on s
 bench-outbox: $(packages) ## Outbox to JetStream: backlog, latency, beside a long transaction, two publishers; PART=…
 	@node hack/bench/outbox.ts
 
+.PHONY: gates release-check
+gates: $(packages) ## What a merge and a release must pass, judged by what the last make test left
+	@node hack/gates/main.ts
+release-check: ## Every test, then every gate
+	@$(MAKE) verify test
+	@$(MAKE) gates
+
 ##@ Code
 
 .PHONY: verify

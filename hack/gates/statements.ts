@@ -1,6 +1,6 @@
 import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } from 'kysely';
 import pg from 'pg';
-import { classifyingPool } from '../../operator/store/driver.ts';
+import { classifyDatabaseError } from '../../operator/store/errors.ts';
 import type { Db, Tables } from '../../operator/store/tables/index.ts';
 
 type Cell = string | number | boolean | null;
@@ -33,23 +33,22 @@ export async function issuedStatements(
   return issued;
 }
 
+/** The pg pool as kysely wants it, with errors as the store has them. */
 function recordingPool(pool: pg.Pool, issued: IssuedStatement[]): PostgresPool {
-  const inner = classifyingPool(pool, () => undefined);
   const connect = async (): Promise<PostgresPoolClient> => {
-    const client = await inner.connect();
+    const client = await pool.connect();
     const query = async (text: string, values: readonly unknown[]) => {
-      try {
-        const result = await client.query<Row>(text, values);
-        issued.push({ text, values: values.map(plain), answer: result.rows.map(plainRow) });
-        return result;
-      } catch (error) {
+      const result = await client.query<Row>(text, [...values]).catch((error: unknown) => {
         issued.push({ text, values: values.map(plain), answer: sqlState(error) });
-        throw error;
-      }
+        throw classifyDatabaseError(error);
+      });
+      issued.push({ text, values: values.map(plain), answer: result.rows.map(plainRow) });
+      return result;
     };
-    return { query: query as unknown as PostgresPoolClient['query'], release: (destroy) => client.release(destroy) };
+    // kysely's type has a second form, for cursors, which it calls only when it was given a cursor class.
+    return { query: query as unknown as PostgresPoolClient['query'], release: () => client.release() };
   };
-  return { connect, end: () => inner.end(), options: inner.options };
+  return { connect, end: () => pool.end(), options: pool.options };
 }
 
 /** Two runs of the same statements as one: what differs between their answers is different every time. */
@@ -137,8 +136,7 @@ function plain(value: unknown): unknown {
 }
 
 function sqlState(error: unknown): string {
-  const origin = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  return typeof origin === 'object' && origin !== null && 'code' in origin ? String(origin.code) : 'unknown';
+  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
 }
 
 /** int8 as number, as the store has it. */

@@ -1,8 +1,4 @@
-export type Check = {
-  readonly title: string;
-  /** Program and arguments, run at the root of the checkout; any exit code but 0 fails the check. */
-  readonly command: readonly [string, ...string[]];
-};
+import type { Check } from '../lib/checks.ts';
 
 /** What `make verify` runs, in this order: the quick ones first. */
 export const checks: readonly Check[] = [
