@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AgentSpec } from './api/v1alpha1/agent.ts';
+import { isTrue } from './kernel/conditions.ts';
 import type { KubernetesObject, StoredObject } from './kernel/object.ts';
 import { claimResource } from './resources/builtin.ts';
 import { agentResource } from './resources/own.ts';
@@ -23,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => world?.stop());
 
-async function makeVolume(name: string): Promise<void> {
+async function makeVolume(name: string, storageClassName = 'manual'): Promise<void> {
   await world.cluster.client.create(
     { group: '', version: 'v1', kind: 'PersistentVolume', plural: 'persistentvolumes', namespaced: false },
     {
@@ -33,7 +35,7 @@ async function makeVolume(name: string): Promise<void> {
       spec: {
         capacity: { storage: '1Gi' },
         accessModes: ['ReadWriteOnce'],
-        storageClassName: 'manual',
+        storageClassName,
         hostPath: { path: `/nowhere/${name}` },
       },
     } as KubernetesObject,
@@ -158,5 +160,23 @@ describe('a claim that the API server refuses', () => {
 
     await remove('halfway');
     await claimGone('data-halfway');
+  });
+});
+
+describe('the full sample', () => {
+  it('becomes Ready in the Tenant of the full sample, with its claim and its policy', async () => {
+    const samples = join(import.meta.dirname, '../config/samples');
+    await makeVolume('sample', '');
+    await world.cluster.kubectl('apply', '-f', join(samples, 'tenant-full.yaml'));
+    await world.tenantStatus('initech', 'Ready', ({ conditions = [] }) => isTrue(conditions, 'Ready'));
+    await world.cluster.kubectl('apply', '-f', join(samples, 'agent-full.yaml'));
+    const { conditions = [] } = await world.ready('initech-agents', 'librarian');
+    expect(conditions.map(({ type, status }) => [type, status])).toEqual([
+      ['Ready', 'True'],
+      ['EventsPublished', 'True'],
+    ]);
+    const found = await world.cluster.kubectl('get', 'pvc,networkpolicy', '-n', 'initech-agents', '-o', 'name');
+    expect(found).toContain('persistentvolumeclaim/data-librarian');
+    expect(found).toContain('networkpolicy.networking.k8s.io/openos-agent-librarian');
   });
 });

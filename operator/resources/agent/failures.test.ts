@@ -192,6 +192,12 @@ describe('an agent of which', () => {
     expect(shows ? decide({ ...observed, history }, t0 + after + 2_000).status?.reason : last?.reason).toBe(reason);
   });
 
+  test('no node was found shows the condition PodScheduled as well', () => {
+    const observed = anObservedAgent({ history: created, pods: [aPod({ unschedulable: '0/3' })] });
+    const conditions = decide(observed, t0).status?.conditions ?? [];
+    expect(conditions.find(({ type }) => type === 'PodScheduled')).toMatchObject({ status: 'False', message: '0/3' });
+  });
+
   test('all of these are told apart', () => {
     const sameCause = new Set(['PodFailed', 'OutOfMemory', 'NodeLost', 'Evicted', 'PodLost', 'Unschedulable']);
     const reasons = cases.map(({ reason }) => reason).filter((reason) => !sameCause.has(reason));

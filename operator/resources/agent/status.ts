@@ -9,6 +9,7 @@ import {
   type Progress,
   sameStatus,
 } from '../../kernel/conditions.ts';
+import { shownConsistency } from '../../store/tables/consistency.ts';
 import { type Attempt, attemptOf } from './attempt.ts';
 import type { Blocker } from './blockers.ts';
 import {
@@ -19,7 +20,6 @@ import {
   isNotCreated,
   podCondition,
 } from './facts.ts';
-import { shownConsistency } from '../../store/tables/consistency.ts';
 import { type AgentHistory, type AgentRow, isOut, lastRow } from './history.ts';
 import type { RecordedPhase } from './machine.ts';
 
@@ -283,6 +283,7 @@ function conditions(observed: AgentObserved, shown: Shown, blocker: Blocker | un
     eventsPublished(observed),
     ...eventsAcknowledged(observed),
   ];
+  if (shown.reason === 'Unschedulable') facts.push({ ...shownFact(shown), type: 'PodScheduled', status: 'False' });
   if (shown.phase === 'Suspended') facts.push({ ...shownFact(shown), type: 'Suspended', status: 'True' });
   if (shown.phase === 'Completed') facts.push({ ...shownFact(shown), type: 'Finished', status: 'True' });
   if (blocker?.condition === undefined) return facts;
