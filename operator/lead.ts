@@ -134,7 +134,12 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   publisher.start();
   consumers.start();
   for (const controller of controllers) controller.start();
-  const findOpenRows = () => queueOpenRows(database, { agent: agents, agentpool: pools.queue, tenant: tenants }, log);
+  const open = {
+    agent: { queue: agents, cache: caches.agents },
+    agentpool: { queue: pools.queue, cache: caches.agentPools },
+    tenant: { queue: tenants, cache: caches.tenants },
+  };
+  const findOpenRows = () => queueOpenRows(database, open, log);
   void findOpenRows();
   const timer = setInterval(findOpenRows, openRowsMs);
   const stopListening = [
@@ -494,16 +499,19 @@ function isToldAcknowledged(agent: CachedAgent): boolean {
   return consistency?.state === 'Acknowledged' && conditions.every(({ type }) => type !== 'EventsAcknowledged');
 }
 
-/** Whatever has rows, no Deleted row and perhaps no object: theirs is the only key that no watch delivers. */
+type OpenKind = { readonly queue: WorkQueue; readonly cache: { get(uid: string): object | undefined } };
+
+/** Whatever has rows, no Deleted row and no object: theirs is the only key that no watch delivers. */
 async function queueOpenRows(
   database: Database,
-  queues: Readonly<Record<string, WorkQueue>>,
+  kinds: Readonly<Record<string, OpenKind>>,
   log: Logger,
 ): Promise<void> {
   try {
-    for (const [kind, queue] of Object.entries(queues)) {
+    for (const [kind, { queue, cache }] of Object.entries(kinds)) {
       for (const { id, tenantId } of await listOpenAggregates(database.db, kind)) {
-        queue.add(kind === 'tenant' ? tenantId : id, 'background');
+        // All that stand are queued by their caches: looking at each of thousands every minute would be load for nothing.
+        if (cache.get(id) === undefined) queue.add(kind === 'tenant' ? tenantId : id, 'background');
       }
     }
   } catch (err) {
