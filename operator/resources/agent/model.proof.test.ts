@@ -16,6 +16,7 @@ const two = [
   'the operator is killed with a request on the wire',
   'nothing happens until the operator looks again',
   'the pod crashes again and again',
+  'the caches fall behind',
   'the database goes away',
   'the broker goes away',
   'the Tenant drains',

@@ -11,7 +11,7 @@ import type { ModelPod } from './pod-model.ts';
  * the place of a row in its story instead of its number. Two stories that differ in nothing else are one.
  */
 export function agentKey(state: ModelState): string {
-  const { wish, database, broker, runtimeClass, hold, woken, due, now, pods, pass, onTheWire, left } = state;
+  const { wish, database, broker, runtimeClass, hold, woken, due, now, pods, pass, onTheWire, behind, left } = state;
   const start = startRow({ ...observe({ ...state, database: true }) });
   const own = start === undefined ? undefined : podName('scout', 'agent-uid', start.seq);
   const world = [left, wish.spec, wish.suspended, database, broker, runtimeClass, hold, woken];
@@ -24,6 +24,7 @@ export function agentKey(state: ModelState): string {
     pass?.writes.map((write) => writeKey(write, state, own)),
     pass === undefined || pass.outcome.kind === 'settled' ? '-' : pass.outcome.afterMs,
     onTheWire === undefined ? '-' : writeKey(onTheWire, state, own),
+    behind === undefined ? '-' : behindKey({ ...state, ...behind }, own, state.agent),
   ]);
 }
 
@@ -110,6 +111,13 @@ function shown(status: AgentStatus, rows: readonly AgentRow[]): readonly unknown
       return time === undefined ? '-' : Date.parse(time) === row?.observedAt;
     }),
   ];
+}
+
+function behindKey(shown: ModelState, own: string | undefined, now: ModelState['agent']): unknown {
+  const { agent, pods } = shown;
+  const isCurrent = agent?.metadata.resourceVersion === now?.metadata.resourceVersion;
+  const wish = [agent === undefined, isCurrent, agent?.spec.image, agent?.spec.operatingMode];
+  return [wish, statusKey(shown, own), pods.map((pod) => podKey(pod, own, shown))];
 }
 
 function writeKey(write: Write, state: ModelState, own: string | undefined): unknown {

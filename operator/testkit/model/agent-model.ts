@@ -52,6 +52,8 @@ export type ModelState = {
   readonly pass: Pass | undefined;
   /** A request of an operator that was killed, which is still to arrive. */
   readonly onTheWire: Write | undefined;
+  /** What the operator's caches show while they are behind. A create of its own it knows of all the same. */
+  readonly behind: Pick<ModelState, 'agent' | 'pods'> | undefined;
   /** How much may still go wrong. */
   readonly left: number;
 };
@@ -87,6 +89,7 @@ export function agentModel(options: AgentModelOptions): Pick<Model<ModelState>, 
       due: undefined,
       pass: undefined,
       onTheWire: undefined,
+      behind: undefined,
       left: options.budget,
     },
     moves: (state) => {
@@ -144,13 +147,14 @@ export function lastOf({ rows }: Pick<ModelState, 'rows'>): AgentRow | undefined
 }
 
 export function observe(state: ModelState): AgentObserved {
-  const { agent, pods, hold, runtimeClass, database, rows, broker } = state;
+  const { hold, runtimeClass, database, rows, broker } = state;
+  const { agent, pods } = state.behind ?? state;
   return anObservedAgent({
     agent,
     tenancy: { kind: 'member', tenant: 'acme', rules: { suspend: hold } },
     runtimeClass: { name: 'gvisor', exists: runtimeClass },
     pods: pods.filter(({ seen }) => seen).map(podObject),
-    podOnItsWay: pods.some(({ seen }) => !seen),
+    podOnItsWay: state.pods.some(({ seen }) => !seen),
     history: database ? aHistory(...rows) : databaseAway,
     brokerAvailable: broker,
   });
@@ -169,6 +173,10 @@ function operatorMoves(state: ModelState, options: AgentModelOptions): readonly 
   const resting = { ...state, woken: false, due: undefined };
   if (isNothingLeft(state)) return [{ name: 'the operator looks', to: resting }];
   const observed = observe(state);
+  // As observeAgent does: before a pod is called lost the API server itself is asked whether the Agent stands.
+  const isLost = observed.pods.length === 0 && withPod.has(lastOf(state)?.to ?? '');
+  const isCertain = !(observed.agent !== undefined && isLost && state.agent === undefined);
+  if (!isCertain) return [{ name: 'the operator looks', to: { ...resting, due: state.now + 500 } }];
   const decision = options.decide(observed, state.now);
   options.onPass(state, observed, decision);
   const writes = writesOf(state, decision);
@@ -177,12 +185,18 @@ function operatorMoves(state: ModelState, options: AgentModelOptions): readonly 
   return [{ name: 'the operator looks', to }];
 }
 
-function isNothingLeft({ agent, pods, rows }: ModelState): boolean {
+const withPod: ReadonlySet<string> = new Set(['Scheduled', 'Starting', 'Ready', 'NotReady']);
+
+function isNothingLeft(state: ModelState): boolean {
+  const { rows } = state;
+  const { agent, pods } = state.behind ?? state;
   return agent === undefined && pods.length === 0 && (rows.length === 0 || rows.at(-1)?.to === 'Deleted');
 }
 
 /** What a decision writes, in the order of the kernel. Kubernetes Events are for people: nothing depends on them. */
-export function writesOf({ rows, agent }: ModelState, { transitions, plan, status }: AgentDecision): readonly Write[] {
+export function writesOf(state: ModelState, { transitions, plan, status }: AgentDecision): readonly Write[] {
+  const { rows } = state;
+  const { agent } = state.behind ?? state;
   return [
     ...(transitions.length > 0 ? [{ kind: 'record', transitions, after: rows.at(-1)?.seq ?? 0 } as const] : []),
     ...plan.filter(({ kind }) => kind !== 'event').map((action) => ({ kind: 'action', action }) as const),
@@ -211,10 +225,12 @@ function carriedOut(state: ModelState, write: Write): Done {
     case 'action':
       return { failed: false, ...acted(state, write.action) };
     case 'status': {
-      const { agent } = state;
+      const { agent, behind } = state;
       if (agent === undefined) return { failed: false };
       if (agent.metadata.resourceVersion !== write.version) return { failed: true };
-      return { failed: false, agent: changed(agent, { status: write.status }), woken: true };
+      const written = changed(agent, { status: write.status });
+      // What we wrote ourselves we know before the watch tells it.
+      return { failed: false, agent: written, woken: true, behind: behind && { ...behind, agent: written } };
     }
     default:
       return write satisfies never;
@@ -294,6 +310,7 @@ const courses: Readonly<Record<string, (state: ModelState) => Change>> = {
   'the broker is back': ({ broker }) => (broker ? undefined : { broker: true }),
   'the runtime class is back': ({ runtimeClass }) => (runtimeClass ? undefined : { runtimeClass: true }),
   'the Tenant holds no more': ({ hold }) => (hold === 'None' ? undefined : { hold: 'None' }),
+  'the caches catch up': ({ behind }) => (behind === undefined ? undefined : { behind: undefined }),
   'the request of a killed operator arrives': (state) => {
     const { onTheWire } = state;
     if (onTheWire === undefined) return undefined;
@@ -314,7 +331,8 @@ function withEvent(rows: readonly AgentRow[], of: AgentRow, event: Partial<Agent
 }
 
 function podCourses(state: ModelState): readonly Omit<Move<ModelState>, 'fair'>[] {
-  return state.pods.flatMap((pod) =>
+  const visible = state.behind === undefined ? state.pods : state.pods.filter(({ seen }) => seen);
+  return visible.flatMap((pod) =>
     podMoves(pod, state.now).map(({ name, to }) => {
       const pods = state.pods.flatMap((each) => (each !== pod ? [each] : to === undefined ? [] : [to]));
       return { name, to: { ...state, pods, woken: true } };
@@ -345,7 +363,12 @@ const edit =
 
 /** A restarted operator lists everything anew and remembers nothing. */
 const restarted = (state: ModelState): Partial<ModelState> => {
-  return { pass: undefined, due: undefined, pods: state.pods.map((pod) => ({ ...pod, seen: true })) };
+  return {
+    pass: undefined,
+    due: undefined,
+    behind: undefined,
+    pods: state.pods.map((pod) => ({ ...pod, seen: true })),
+  };
 };
 
 type Disturbance = { readonly on: Touched; readonly change: (state: ModelState) => Change };
@@ -353,6 +376,11 @@ type Disturbance = { readonly on: Touched; readonly change: (state: ModelState) 
 /** What may go wrong, and what people may want. */
 export const disturbances: Readonly<Record<string, Disturbance>> = {
   'nothing happens until the operator looks again': { on: 'world', change: time[1] },
+  'the caches fall behind': {
+    on: 'world',
+    change: ({ agent, pods: shown, behind, woken }) =>
+      behind === undefined ? { behind: { agent, pods: shown }, woken } : undefined,
+  },
   'the operator is killed': { on: 'operator', change: restarted },
   'the operator is killed with a request on the wire': {
     on: 'operator',
