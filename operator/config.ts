@@ -18,6 +18,8 @@ export type Config = {
   readonly lease: { readonly name: string; readonly durationMs: number };
   readonly workers: number;
   readonly stream: { readonly replicas: number; readonly maxAgeMs: number; readonly maxBytes: number };
+  /** Durable consumers without whom no event counts as acknowledged, besides our own. */
+  readonly requiredConsumers: readonly string[];
   /** How long a start waits for the database to be there and migrated. */
   readonly migrationWaitMs: number;
   /** Path of a kubeconfig; without one the pod's own service account is used. */
@@ -71,6 +73,9 @@ const shared = {
   OPENOS_STREAM_REPLICAS: whole(1, 5).prefault('1').describe('copies of the event stream'),
   OPENOS_STREAM_MAX_AGE: duration().prefault('168h').describe('how long the stream keeps events'),
   OPENOS_STREAM_MAX_BYTES: size().prefault('1Gi').describe('how much the stream keeps at most'),
+  OPENOS_REQUIRED_CONSUMERS: names()
+    .prefault('')
+    .describe('durable consumers that must have had an event before it is Acknowledged, besides openos-projector'),
   OPENOS_MIGRATION_WAIT_SECONDS: whole(1, 3_600).prefault('300').describe('how long to wait for a migrated database'),
   KUBECONFIG: z.string().optional().describe('kubeconfig file (default: the service account of the pod)'),
   OTEL_EXPORTER_OTLP_ENDPOINT: url('http', 'https')
@@ -136,6 +141,7 @@ function sharedConfig(values: z.output<typeof uninstallSchema>, host: HostFacts)
       maxAgeMs: values.OPENOS_STREAM_MAX_AGE,
       maxBytes: values.OPENOS_STREAM_MAX_BYTES,
     }),
+    requiredConsumers: Object.freeze(values.OPENOS_REQUIRED_CONSUMERS),
     migrationWaitMs: values.OPENOS_MIGRATION_WAIT_SECONDS * 1_000,
     kubeconfig: values.KUBECONFIG,
     otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,
@@ -206,6 +212,13 @@ function dnsName() {
     .string()
     .max(253, error)
     .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, error);
+}
+
+function names() {
+  return z
+    .string()
+    .regex(/^[A-Za-z0-9_-]*(,\s*[A-Za-z0-9_-]+)*$/, 'names of A-Z, a-z, 0-9, - and _, separated by commas')
+    .transform((text) => text.split(',').flatMap((part) => part.trim() || []));
 }
 
 function duration() {

@@ -148,7 +148,7 @@ function codeViolations(path: string, area: Area, code: string): readonly string
 function isPure(path: string): boolean {
   if (path.startsWith('api/')) return true;
   if (path.startsWith('resources/')) return !resourceIo.test(path);
-  return pureKernel.test(path) || registryFiles.test(path) || path.startsWith('events/schemas/');
+  return pureKernel.test(path) || registryFiles.test(path) || /^(?:events\/schemas|store\/tables)\//.test(path);
 }
 
 /** The folder below resources/; undefined for what all resources share and for everything else. */

@@ -204,6 +204,33 @@ function outboxMetrics(registry: Registry) {
     help: 'Events parked after the broker refused them too often.',
     registers,
   });
+  const acknowledgedEvents = new Counter({
+    name: 'openos_events_acknowledged_total',
+    help: 'Events every required consumer has had.',
+    registers,
+  });
+  const unacknowledged = new Gauge({
+    name: 'openos_outbox_unacknowledged_events',
+    help: 'Events on the stream that a required consumer has not had yet; counted up to 1,000.',
+    registers,
+  });
+  const lag = new Gauge({
+    name: 'openos_consumer_lag_events',
+    help: 'Events a required consumer has yet to acknowledge.',
+    labelNames: ['consumer'],
+    registers,
+  });
+  const present = new Gauge({
+    name: 'openos_required_consumer_up',
+    help: '1 while a required consumer exists.',
+    labelNames: ['consumer'],
+    registers,
+  });
+  const parked = new Counter({
+    name: 'openos_projection_parked_total',
+    help: 'Messages of the stream the projection could not read or write and put aside.',
+    registers,
+  });
   const acknowledged = new Histogram({
     name: 'openos_event_publish_latency_seconds',
     help: "Time from an event being committed until the broker's acknowledgement.",
@@ -221,6 +248,14 @@ function outboxMetrics(registry: Registry) {
     },
     eventAttemptFailed: (): void => failures.inc(),
     eventDeadLettered: (): void => dead.inc(),
+    eventsAcknowledged: (count: number): void => acknowledgedEvents.inc(count),
+    unacknowledged: (events: number): void => unacknowledged.set(events),
+    /** Of a required consumer, a name from the configuration; `events` is undefined for one that is missing. */
+    consumerLag(consumer: string, events: number | undefined): void {
+      present.set({ consumer }, events === undefined ? 0 : 1);
+      if (events !== undefined) lag.set({ consumer }, events);
+    },
+    eventParked: (): void => parked.inc(),
   } as const;
 }
 

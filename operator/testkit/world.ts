@@ -219,7 +219,7 @@ function recordOf({ db }: Database): Pick<World, 'rows' | 'recorded' | 'epoch' |
         'o.state',
       ])
       .execute();
-    return found.map(({ state, ...row }) => ({ ...row, published: state === 'Published' }));
+    return found.map(({ state, ...row }) => ({ ...row, published: state === 'Published' || state === 'Acknowledged' }));
   }
   return {
     rows,

@@ -8,6 +8,8 @@ export const ConditionType = {
   Ready: 'Ready',
   /** Whether what happened has been told to the event stream. Always shown. */
   EventsPublished: 'EventsPublished',
+  /** Whether the required consumers take events. Shown when abnormal. */
+  EventsAcknowledged: 'EventsAcknowledged',
   /** Moving towards what the spec asks for. Shown only while True, with the phase as its reason. */
   Reconciling: 'Reconciling',
   /** A person must act. Shown only while True, never together with Reconciling. */
@@ -130,6 +132,17 @@ export const EventsReason = {
   DeadLettered: 'DeadLettered',
 } as const;
 export type EventsReason = (typeof EventsReason)[keyof typeof EventsReason];
+
+/** Reasons of the condition EventsAcknowledged. */
+export const AcknowledgedReason = {
+  /** False: a required consumer does not exist. Create it, or take it off the operator's list. */
+  ConsumerMissing: 'ConsumerMissing',
+  /** False: a required consumer filters events out or acknowledges none. Correct it, or take it off the list. */
+  ConsumerUnfit: 'ConsumerUnfit',
+  /** False: the stream lost events or was put back to an earlier state. Replay what it lost. */
+  StreamDiscontinuity: 'StreamDiscontinuity',
+} as const;
+export type AcknowledgedReason = (typeof AcknowledgedReason)[keyof typeof AcknowledgedReason];
 
 /** Reasons of the conditions of a Tenant. */
 export const TenantReason = {

@@ -1,0 +1,80 @@
+import type { Config } from './config.ts';
+import { type AckObstacle, AckWatcher } from './events/ack-watcher.ts';
+import type { NatsBroker } from './events/nats-broker.ts';
+import { natsConsumer } from './events/nats-consumer.ts';
+import { natsObserver } from './events/nats-observer.ts';
+import { Projector } from './events/projector.ts';
+import { projectorName } from './events/required-consumers.ts';
+import type { Clock } from './kernel/clock.ts';
+import type { Logger } from './kernel/logger.ts';
+import type { Database } from './store/db.ts';
+import { acknowledgementStoreOf } from './store/repositories/acknowledgement.ts';
+import { projectionStoreOf } from './store/repositories/projection.ts';
+import type { Metrics } from './telemetry/metrics.ts';
+
+export type ConsumersParts = {
+  readonly config: Pick<Config, 'requiredConsumers'>;
+  readonly database: Database;
+  readonly broker: NatsBroker;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+};
+
+export type ConsumersHooks = {
+  /** Events of these aggregates were acknowledged. */
+  readonly onAcknowledged: (aggregateIds: readonly string[]) => void;
+  /** What stands in the way of acknowledging has changed. */
+  readonly onObstacle: () => void;
+};
+
+/** The far side of the stream, as the leader has it: our own consumer, and the watch over all that are required. */
+export class Consumers {
+  readonly #projector: Projector;
+  readonly #watcher: AckWatcher;
+  #obstacle: AckObstacle | undefined;
+
+  constructor({ config, database, broker, metrics, clock, log }: ConsumersParts, hooks: ConsumersHooks) {
+    this.#projector = new Projector({
+      consumer: natsConsumer(broker, projectorName),
+      store: projectionStoreOf(database.db),
+      broker,
+      log,
+      metrics,
+      clock,
+    });
+    this.#watcher = new AckWatcher({
+      store: acknowledgementStoreOf(database.db),
+      observer: natsObserver(broker),
+      broker,
+      required: [...new Set([projectorName, ...config.requiredConsumers])],
+      log,
+      metrics,
+      clock,
+      onAcknowledged: hooks.onAcknowledged,
+      onObstacle: (obstacle) => {
+        this.#obstacle = obstacle;
+        hooks.onObstacle();
+      },
+    });
+  }
+
+  /** Why published events are not acknowledged; undefined while they are. */
+  get obstacle(): AckObstacle | undefined {
+    return this.#obstacle;
+  }
+
+  start(): void {
+    this.#projector.start();
+    this.#watcher.start();
+  }
+
+  /** Says that something was published. */
+  nudge(): void {
+    this.#watcher.nudge();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.#projector.stop(), this.#watcher.stop()]);
+  }
+}
