@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { root } from '../lib/process.ts';
+import { root, run } from '../lib/process.ts';
 import { checkCompatibility, currentSchemas, readSnapshots, snapshotFolder, unreleased } from './schemas.ts';
 import { conclude, isOpen, together, type Verdict } from './verdict.ts';
 
@@ -21,14 +21,12 @@ async function gate([option]: readonly string[]): Promise<Verdict> {
   }
   if (!isOpen(verdict)) return verdict;
   for (const name of missing) {
+    const path = join(root, snapshotFolder, `${name}.json`);
     // wx: what is released is never written again.
-    await writeFile(join(root, snapshotFolder, `${name}.json`), text(current.get(name)), { flag: 'wx' });
+    await writeFile(path, JSON.stringify(current.get(name), null, 2), { flag: 'wx' });
+    await run(join(root, 'node_modules/.bin/biome'), ['format', '--write', path]);
   }
   return together(verdict, { checked: missing.map((name) => `released ${name}`), findings: [] });
-}
-
-function text(schema: unknown): string {
-  return `${JSON.stringify(schema, null, 2)}\n`;
 }
 
 await conclude('Gate 2: event schemas', gate(process.argv.slice(2)));

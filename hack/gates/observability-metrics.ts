@@ -1,4 +1,5 @@
 import { AgentPhase, TenantPhase } from '../../operator/api/v1alpha1/phases.ts';
+import { projectorName } from '../../operator/events/required-consumers.ts';
 import {
   aggregateKinds,
   apiCodeClasses,
@@ -22,6 +23,8 @@ const labelValues: Readonly<Record<string, readonly string[] | RegExp>> = {
   kind: aggregateKinds,
   from: phases,
   to: phases,
+  /** Those of the configuration; the run has the one that is always there. */
+  consumer: [projectorName],
   version: /^(?:dev|\d+\.\d+\.\d+\S*)$/,
   le: /^(?:\+Inf|[\d.e+-]+)$/,
 };
@@ -47,7 +50,7 @@ const required: readonly string[] = [
   'openos_build_info',
 ];
 
-const ours = /^openos_[a-z_]+_(?:seconds|bytes|events|keys|total|info|up|leader|ratio|places|agents)$|^openos_leader$/;
+const ours = /^openos_[a-z_]+_(?:seconds|bytes|events|keys|total|info|up|present|leader)$|^openos_leader$/;
 const others = /^(?:process|nodejs)_/;
 
 type Sample = { readonly family: string; readonly labels: readonly (readonly [string, string])[] };

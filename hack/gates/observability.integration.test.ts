@@ -11,7 +11,7 @@ import { root } from '../lib/process.ts';
 import { checkRun, runFile } from './observability.ts';
 
 const namespace = 'acme';
-const kinds = ['agent', 'agentpool'];
+const kinds = ['agent', 'agentpool', 'tenant'];
 /** In the environment of an Agent, and so in the API; nowhere else. */
 const canary = `canary-${randomBytes(8).toString('hex')}`;
 

@@ -31,6 +31,7 @@ export const promises: readonly Promised[] = [
       `${publisher} > order holds over SIGKILL`,
       'operator/agent-restarts.integration.test.ts > an operator that is killed',
       `${gate} > publishers that are killed and frozen`,
+      'operator/chaos.proof.test.ts',
     ],
   },
   {
@@ -39,7 +40,15 @@ export const promises: readonly Promised[] = [
   },
   {
     promise: 'a replay changes nothing for who has seen it',
-    tests: [`${gate} > a replay of everything`, `${publisher} > after a replay`],
+    tests: [
+      `${gate} > a replay of everything`,
+      `${publisher} > after a replay`,
+      'operator/events/projector.integration.test.ts > the projection',
+    ],
+  },
+  {
+    promise: 'Acknowledged is said of nothing that a required consumer has not had',
+    tests: ['operator/events/ack-watcher.integration.test.ts'],
   },
   {
     promise: 'what the broker refuses is parked and holds up nobody else',
