@@ -1,3 +1,4 @@
+import { TenantPhase } from './api/v1alpha1/phases.ts';
 import { type Caches, createCaches } from './caches.ts';
 import { createClient } from './client.ts';
 import type { Config } from './config.ts';
@@ -114,7 +115,8 @@ function leaseTimings(leaseMs: number) {
 }
 
 function machineStates(): readonly string[] {
-  return ['New', ...new Set([...attemptStarts, ...transitions.map((rule) => rule.to)])];
+  const agentPhases = [...attemptStarts, ...transitions.map((rule) => rule.to)];
+  return ['New', ...new Set([...agentPhases, ...Object.values(TenantPhase)])];
 }
 
 type Seen = { database: CheckResult; broker: CheckResult };
