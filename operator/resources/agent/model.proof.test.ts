@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { exploreAgent } from '../../testkit/model/agent-rules.ts';
+import { exploreFlock } from '../../testkit/model/flock-model.ts';
 
 /** As model.test.ts, with more things happening to one agent: a minute and two gigabytes. */
 const three = [
@@ -38,4 +39,18 @@ describe('every story of an agent', () => {
       expect(finding).toBeUndefined();
     },
   );
+});
+
+describe('every story of agents that share the places of a quota', () => {
+  test.each([
+    [2, 1, 2],
+    [3, 2, 0],
+  ])('%i agents, %i places, at most %i disturbances', { timeout: 300_000 }, (size, limit, budget) => {
+    const disturbances = ['the operator is killed', 'it is suspended', 'it is deleted'];
+    const { finding, states, transitions } = exploreFlock({ size, limit, budget, disturbances });
+    console.info(
+      `model check: ${size} agents, ${limit} places, ${budget} disturbances, ${states} states, ${transitions} transitions`,
+    );
+    expect(finding).toBeUndefined();
+  });
 });

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Decide } from '../../testkit/model/agent-model.ts';
 import { exploreAgent } from '../../testkit/model/agent-rules.ts';
+import { exploreFlock } from '../../testkit/model/flock-model.ts';
 import { type AgentDecision, decide } from './decide.ts';
 import { type MachineState, type RecordedPhase, type TransitionRule, transitions } from './machine.ts';
 
@@ -26,6 +27,19 @@ describe('every story of an agent', { timeout: 120_000 }, () => {
   ])('with at most %i disturbances %s ends where it should, and breaks no rule on the way', (budget, _of, kinds) => {
     const { finding, states, transitions: moves } = exploreAgent(budget, kinds && { disturbances: kinds });
     console.info(`model check: ${budget} disturbances, ${states} states, ${moves} transitions`);
+    expect(finding).toBeUndefined();
+  });
+});
+
+describe('every story of agents that share the places of a quota', { timeout: 120_000 }, () => {
+  test.each([
+    [2, 1, 1],
+    [3, 1, 0],
+  ])('%i agents, %i places, at most %i disturbances', (size, limit, budget) => {
+    const { finding, states, transitions: moves } = exploreFlock({ size, limit, budget, disturbances: few });
+    console.info(
+      `model check: ${size} agents, ${limit} places, ${budget} disturbances, ${states} states, ${moves} transitions`,
+    );
     expect(finding).toBeUndefined();
   });
 });

@@ -6,6 +6,8 @@ import type { AgentTransition } from '../../resources/agent/events.ts';
 import type { AgentObserved } from '../../resources/agent/facts.ts';
 import type { AgentRow } from '../../resources/agent/history.ts';
 import type { AgentPod } from '../../resources/agent/pod.ts';
+import { holdsPlace, placeRules } from '../../resources/places.ts';
+import type { PlaceRoom } from '../../resources/quota.ts';
 import { aHistory, anAgent, anObservedAgent, databaseAway, t0, traceparent } from '../builders.ts';
 import type { Model, Move } from './explore.ts';
 import { type ModelPod, podMoves, podObject } from './pod-model.ts';
@@ -67,6 +69,10 @@ export type AgentModelOptions = {
   /** Looks at every pass and at every state. @throws Violation */
   readonly onPass: (state: ModelState, observed: AgentObserved, decision: AgentDecision) => void;
   readonly onState: (state: ModelState) => void;
+  /** The place in the quota that this agent asks for, when it shares one with others. */
+  readonly places?: PlaceRoom;
+  /** Events are on the stream as soon as they are recorded: for models in which they are not the question. */
+  readonly toldAtOnce?: boolean;
 };
 
 type Change = Partial<ModelState> | undefined;
@@ -164,7 +170,9 @@ function operatorMoves(state: ModelState, options: AgentModelOptions): readonly 
   if (state.pass !== undefined) {
     const [write, ...writes] = state.pass.writes;
     if (write === undefined) return [];
-    const { failed, ...done } = carriedOut(state, write);
+    const { failed, ...done } = isShort(write, options)
+      ? { failed: true }
+      : carriedOut(state, write, options.toldAtOnce);
     const pass = failed || writes.length === 0 ? undefined : { ...state.pass, writes };
     const end = pass === undefined ? ended({ ...state, ...done }, failed ? undefined : state.pass.outcome) : {};
     return [{ name: `the operator writes: ${write.kind}`, to: { ...state, ...done, pass, ...end } }];
@@ -172,7 +180,10 @@ function operatorMoves(state: ModelState, options: AgentModelOptions): readonly 
   if (!state.woken && (state.due === undefined || state.due > state.now)) return [];
   const resting = { ...state, woken: false, due: undefined };
   if (isNothingLeft(state)) return [{ name: 'the operator looks', to: resting }];
-  const observed = observe(state);
+  const { places } = options;
+  const asks = places !== undefined && !holdsPlace(placeRules.agent, lastOf(state));
+  const quota = { amounts: [], ...(asks ? { places } : {}) };
+  const observed = { ...observe(state), ...(places === undefined ? {} : { quota }) };
   // As observeAgent does: before a pod is called lost the API server itself is asked whether the Agent stands.
   const isLost = observed.pods.length === 0 && withPod.has(lastOf(state)?.to ?? '');
   const isCertain = !(observed.agent !== undefined && isLost && state.agent === undefined);
@@ -213,14 +224,24 @@ function ended({ now, woken }: ModelState, outcome: Outcome | undefined): Pick<M
   return { woken: woken || again, due };
 }
 
+/** The ledger refuses in the same statement: whoever saw a free place may not be the one who gets it. */
+function isShort(write: Write, { places }: AgentModelOptions): boolean {
+  if (write.kind !== 'record' || places === undefined) return false;
+  const [first, last] = [write.transitions[0], write.transitions.at(-1)];
+  const held = first !== undefined && first.from !== 'New' && holdsPlace(placeRules.agent, { to: first.from });
+  return !held && holdsPlace(placeRules.agent, last) && places.used >= places.limit;
+}
+
 type Done = Partial<ModelState> & { readonly failed: boolean };
 
 /** One write as the API server or the database takes it, or refuses it. */
-function carriedOut(state: ModelState, write: Write): Done {
+function carriedOut(state: ModelState, write: Write, toldAtOnce = false): Done {
   switch (write.kind) {
     case 'record': {
       const isRefused = !state.database || (lastOf(state)?.seq ?? 0) !== write.after;
-      return isRefused ? { failed: true } : { failed: false, rows: recorded(state.rows, write.transitions) };
+      if (isRefused) return { failed: true };
+      const rows = recorded(state.rows, write.transitions);
+      return { failed: false, ...(toldAtOnce ? told(rows, state.now) : { rows }) };
     }
     case 'action':
       return { failed: false, ...acted(state, write.action) };
@@ -265,6 +286,15 @@ function recorded(rows: readonly AgentRow[], transitions: readonly AgentTransiti
     };
   });
   return kept([...rows, ...added]);
+}
+
+function told(rows: readonly AgentRow[], publishedAt: number): Pick<ModelState, 'rows' | 'sent'> {
+  const published = rows.map((row) =>
+    row.event.state === 'Published'
+      ? row
+      : { ...row, event: { ...row.event, state: 'Published' as const, publishedAt } },
+  );
+  return { rows: kept(published), sent: rows.at(-1)?.seq ?? 0 };
 }
 
 function kept(rows: readonly AgentRow[]): readonly AgentRow[] {

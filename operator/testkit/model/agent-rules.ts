@@ -2,7 +2,16 @@ import { findCondition } from '../../kernel/conditions.ts';
 import { type AgentDecision, decide as real } from '../../resources/agent/decide.ts';
 import type { AgentObserved } from '../../resources/agent/facts.ts';
 import { agentKey } from './agent-key.ts';
-import { agentModel, type Decide, lastOf, type ModelState, recovery, specs, writesOf } from './agent-model.ts';
+import {
+  type AgentModelOptions,
+  agentModel,
+  type Decide,
+  lastOf,
+  type ModelState,
+  recovery,
+  specs,
+  writesOf,
+} from './agent-model.ts';
 import { type Exploration, explore, Violation } from './explore.ts';
 
 /** What must hold for an agent, told from the contract and not from the machine: every pass, every state, every end. */
@@ -35,7 +44,7 @@ const detours: Readonly<Record<string, readonly string[]>> = {
   Terminating: [...trying, 'Failed', 'Suspending', 'Suspended', 'Completed'],
 };
 
-function demand(holds: boolean, what: string): asserts holds {
+export function demand(holds: boolean, what: string): asserts holds {
   if (!holds) throw new Violation(what);
 }
 
@@ -86,7 +95,7 @@ function onState({ agent, pods, rows }: ModelState): void {
 }
 
 /** Where the story of an agent may end, told from what was asked for alone. */
-function isRest(state: ModelState): boolean {
+export function isRest(state: ModelState): boolean {
   const { agent, pods, wish, rows, pass, onTheWire, woken } = state;
   if (pass !== undefined || woken || onTheWire !== undefined) return false;
   if (!rows.every(({ event }) => event.state === 'Published')) return false;
@@ -105,12 +114,16 @@ function isRest(state: ModelState): boolean {
   );
 }
 
+/** What a model of an agent is judged by. */
+export function judged(decide: Decide = real): Pick<AgentModelOptions, 'decide' | 'onPass' | 'onState'> {
+  return { decide, onState, onPass: (...pass) => judge(decide, ...pass) };
+}
+
 /** All stories of one agent with at most `budget` disturbances, of all kinds or of those given. */
 export function exploreAgent(
   budget: number,
   options: { readonly decide?: Decide; readonly disturbances?: readonly string[] } = {},
 ): Exploration {
-  const { decide = real } = options;
-  const model = agentModel({ ...options, decide, budget, onState, onPass: (...pass) => judge(decide, ...pass) });
+  const model = agentModel({ ...options, budget, ...judged(options.decide) });
   return explore({ ...model, key: agentKey, isRest });
 }
