@@ -25,6 +25,7 @@ import { type PoolWork, poolPortsOf, queuePools, subscribePools } from './pools.
 import { Quotas } from './quota.ts';
 import { agentHistory, LeaderEpoch, recordAgent, recordTenant, tenantHistory } from './recorder.ts';
 import { type AgentPorts, agentPass } from './resources/agent/controller.ts';
+import { isTakenAway } from './resources/agent/facts.ts';
 import { lastRow } from './resources/agent/history.ts';
 import { acknowledgedAfterMs } from './resources/agent/status.ts';
 import { poolPass } from './resources/agentpool/controller.ts';
@@ -98,10 +99,12 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   const traces = new Map<string, string>();
   const quotas = quotasOf(parts, { agents, pools }, { agents: written.agents, pools: pools.written });
   const applied = new AppliedChildren();
+  const evicted = new Map<string, string>();
   const agentPorts = agentPortsOf(parts, {
     expectations,
     written: written.agents,
     applied,
+    evicted,
     epoch,
     publisher,
     ackObstacle: () => consumers.obstacle,
@@ -123,7 +126,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     controllerOf('tenant', tenants, tenantPass(tenantPorts), parts, () => undefined),
   ];
   const unsubscribe = [
-    ...subscribe(parts, { agents, tenants, expectations, written, applied }),
+    ...subscribe(parts, { agents, tenants, expectations, written, applied, evicted }),
     ...subscribePools(caches, pools),
     ...quotas.subscribe((tenant) => tenants.addAfter(tenant, waitingMs)),
   ];
@@ -203,6 +206,8 @@ type AgentWork = {
   readonly expectations: Expectations;
   readonly written: WrittenObjects<CachedAgent>;
   readonly applied: AppliedChildren;
+  /** The last pod of an agent that the cluster took away, by the agent's UID, until the next is there. */
+  readonly evicted: Map<string, string>;
   readonly epoch: LeaderEpoch;
   readonly publisher: Publisher;
   readonly ackObstacle: AgentPorts['ackObstacle'];
@@ -212,7 +217,7 @@ type AgentWork = {
 };
 
 function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
-  const { applied, expectations, written, epoch, publisher, quotas, traces } = work;
+  const { applied, evicted, expectations, written, epoch, publisher, quotas, traces } = work;
   const { broker, caches, client, config, database, log, metrics } = parts;
   return {
     ...tenancySources(caches),
@@ -225,6 +230,7 @@ function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
       const node = caches.nodes.getByName(undefined, name);
       return node === undefined ? 'unknown' : troubleOf(node);
     },
+    evictedPod: (uid) => evicted.get(uid),
     isNodeGone: async (name) => (await client.get({ resource: nodeResource, name })) === undefined,
     claimsOf: ({ uid, namespace, name }) => {
       const holder = caches.agents.getByName(namespace, name);
@@ -388,11 +394,12 @@ type Work = {
   readonly expectations: Expectations;
   readonly written: { readonly agents: WrittenObjects<CachedAgent>; readonly tenants: WrittenObjects<CachedTenant> };
   readonly applied: AppliedChildren;
+  readonly evicted: Map<string, string>;
 };
 
 /** Watch → key: what changed is dropped, only the keys it concerns travel on. Returns how to stop. */
 function subscribe({ caches }: LeaderParts, work: Work): readonly (() => void)[] {
-  const { agents, tenants, expectations, written, applied } = work;
+  const { agents, tenants, expectations, written, applied, evicted } = work;
   const lane = (initial: boolean): Lane => (initial ? 'background' : 'urgent');
   const tenantsNaming = (namespace: string) =>
     caches.tenants.byIndex('named', namespace).map((tenant) => tenant.metadata.name);
@@ -401,6 +408,7 @@ function subscribe({ caches }: LeaderParts, work: Work): readonly (() => void)[]
     caches.agents.onChange((type, agent, previous, initial) => {
       const { uid, namespace = '' } = agent.metadata;
       if (type === 'deleted') written.agents.forget(uid);
+      if (type === 'deleted') evicted.delete(uid);
       agents.add(uid, lane(initial));
       if (type === 'modified' && previous?.status?.phase === agent.status?.phase) return;
       for (const tenant of tenantsNaming(namespace)) tenants.addAfter(tenant, tenantTotalsMs);
@@ -409,6 +417,10 @@ function subscribe({ caches }: LeaderParts, work: Work): readonly (() => void)[]
       const owner = controllerUid(pod);
       if (owner === undefined) return;
       const { name, uid, deletionTimestamp } = pod.metadata;
+      // A pod with nothing to wait for goes within milliseconds, and why it went is in its last state alone.
+      const isAgentLeft = type === 'deleted' && caches.agents.get(owner) !== undefined;
+      if (isAgentLeft && isTakenAway(pod as unknown as V1Pod)) evicted.set(owner, name);
+      if (type === 'added') evicted.delete(owner);
       if (type === 'deleted') expectations.observedGone(owner, { name, uid });
       else expectations.observed(owner, { name, uid, deleting: deletionTimestamp !== undefined });
       agents.add(owner, lane(initial));

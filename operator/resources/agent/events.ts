@@ -47,7 +47,7 @@ function agentTransition(
       ? { startLatencyMilliseconds: startLatency(observed, now), firstReadyAt: firstReadyAt(observed, now) }
       : {}),
   };
-  const number = attemptNumber(rule, attempt.number, isDisrupted(observed, pod));
+  const number = attemptNumber(rule, attempt.number, isDisrupted(observed, attempt));
   return {
     from,
     to: rule.to,

@@ -5,7 +5,7 @@ import type { ObservedChild } from '../children.ts';
 import type { QuotaRoom } from '../quota.ts';
 import type { NodeTrouble } from '../runtime.ts';
 import { isDrained, type Tenancy } from '../tenancy.ts';
-import { attemptOf, recoveryOf } from './attempt.ts';
+import { type Attempt, attemptOf, recoveryOf } from './attempt.ts';
 import { type ClaimObject, emptyClaims } from './claims.ts';
 import { type AgentHistory, lastRow } from './history.ts';
 import { isSessionOver } from './lifecycle.ts';
@@ -34,6 +34,8 @@ export type AgentObserved = {
   readonly pods: readonly V1Pod[];
   /** A create was sent and its pod has not been seen yet. */
   readonly podOnItsWay: boolean;
+  /** The name of a pod that is gone and that the cluster took away, while that is remembered. */
+  readonly evictedPod?: string;
   /** What is wrong with the nodes of these pods, by name; those in order are left out. */
   readonly nodes: Readonly<Record<string, NodeTrouble>>;
   /** Claims made for an Agent of this name; none once another one has it. */
@@ -133,9 +135,9 @@ export function agentFacts(observed: AgentObserved, admitted: boolean, now: numb
     sessionExpired: usable?.lifecycle?.shutdownPolicy !== 'Delete' && isSessionOver(observed, now),
     podSucceeded: pod?.status?.phase === 'Succeeded' && (usable?.restartPolicy ?? 'Always') !== 'Always',
     retryDue: admitted && attempt.retryFailedAt !== undefined && now >= attempt.retryFailedAt,
-    attemptsLeft: attempt.number <= recoveryOf(observed.agent?.spec).backoffLimit || isDisrupted(observed, pod),
+    attemptsLeft: attempt.number <= recoveryOf(observed.agent?.spec).backoffLimit || isDisrupted(observed, attempt),
     startDeadlinePassed: attempt.deadline !== undefined && now >= attempt.deadline,
-    podTrouble: observed.podOnItsWay ? undefined : podTrouble(observed, pod, statuses),
+    podTrouble: observed.podOnItsWay ? undefined : podTrouble(observed, attempt, statuses),
     waitingFor: podReady ? undefined : waitingFor(observed, pod, statuses),
     podScheduled: isScheduled(pod),
     containerStarted: main.some(hasStarted),
@@ -154,9 +156,14 @@ export function isProbation(reason: string | undefined): boolean {
  * The cluster took the pod away (drain, preemption, taint), or the node with it: that is not the agent's failure and
  * uses no attempt up.
  */
-export function isDisrupted({ nodes }: Pick<AgentObserved, 'nodes'>, pod: V1Pod | undefined): boolean {
-  const isEvicted = podCondition(pod, 'DisruptionTarget')?.status === 'True';
-  return isEvicted || nodeTrouble(nodes, pod) === 'Lost';
+export function isDisrupted({ evictedPod, nodes }: AgentObserved, { pod, podName }: Attempt): boolean {
+  if (pod === undefined) return podName !== undefined && podName === evictedPod;
+  return isTakenAway(pod) || nodeTrouble(nodes, pod) === 'Lost';
+}
+
+/** Whether the cluster says that it takes the pod away. */
+export function isTakenAway(pod: V1Pod | undefined): boolean {
+  return podCondition(pod, 'DisruptionTarget')?.status === 'True';
 }
 
 /** What is wrong with the node of the pod. */
@@ -178,15 +185,16 @@ function hasStarted(status: V1ContainerStatus): boolean {
 
 function podTrouble(
   observed: AgentObserved,
-  pod: V1Pod | undefined,
+  attempt: Attempt,
   statuses: readonly V1ContainerStatus[],
 ): AgentReason | undefined {
-  if (pod === undefined) return 'PodLost';
+  const { pod } = attempt;
+  if (pod === undefined) return isDisrupted(observed, attempt) ? 'Evicted' : 'PodLost';
   const node = nodeTrouble(observed.nodes, pod);
   const isLeaving = pod.metadata?.deletionTimestamp !== undefined;
   if (node === 'Lost' || (node === 'NotReady' && isLeaving)) return 'NodeLost';
   const hasEnded = pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded';
-  const isEvicted = pod.status?.reason === 'Evicted' || isDisrupted(observed, pod);
+  const isEvicted = pod.status?.reason === 'Evicted' || isTakenAway(pod);
   if (isEvicted && (isLeaving || hasEnded)) return 'Evicted';
   if (isLeaving) return 'PodLost';
   if (hasEnded) return statuses.some(({ state }) => isOutOfMemory(state)) ? 'OutOfMemory' : 'PodFailed';
@@ -195,7 +203,7 @@ function podTrouble(
   return looping.some(({ lastState }) => isOutOfMemory(lastState)) ? 'OutOfMemory' : 'CrashLoop';
 }
 
-/** The kernel killed it for what it used; exit code 137 alone says only that it was killed. */
+/** The kernel killed it for what it used. The code says nothing: 137 is any kill, and of a gVisor sandbox it is 128 (tried). */
 function isOutOfMemory(state: V1ContainerState | undefined): boolean {
   return state?.terminated?.reason === 'OOMKilled';
 }

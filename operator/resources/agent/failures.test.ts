@@ -137,6 +137,12 @@ const cases: readonly Case[] = [
     reason: 'Evicted',
   },
   {
+    what: 'it was drained faster than anybody could look',
+    look: { history: ready, pods: [], evictedPod: aPod().metadata?.name ?? '' },
+    recorded: unharmed,
+    reason: 'Evicted',
+  },
+  {
     what: 'its node does not answer',
     look: { history: ready, nodes: { 'node-1': 'NotReady' }, pods: [aPod({ containers: [aContainerStatus()] })] },
     recorded: { to: 'NotReady', attempt: 1 },

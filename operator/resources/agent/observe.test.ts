@@ -34,6 +34,7 @@ function sources(overrides: Partial<AgentSources> = {}): AgentSources {
     isNodeGone: async () => false,
     claimsOf: () => [],
     policyOf: () => undefined,
+    evictedPod: () => undefined,
     ackObstacle: () => undefined,
     quota: async () => undefined,
     podOnItsWay: () => false,

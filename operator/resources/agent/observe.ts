@@ -21,6 +21,8 @@ export type AgentSources = TenancyPorts & {
   readonly isStanding: (uid: string, namespace: string, name: string) => Promise<boolean>;
   /** Every cached pod whose controller is this UID. */
   readonly podsOf: (uid: string) => readonly V1Pod[];
+  /** The name of the last pod of this UID that the cluster took away, while it is remembered. */
+  readonly evictedPod: (uid: string) => string | undefined;
   /** What is wrong with a node; `unknown`: the cache does not have it. */
   readonly nodeTrouble: (name: string) => NodeTrouble | 'unknown' | undefined;
   /** Asks the API server itself whether there is no such node. */
@@ -75,6 +77,7 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
 
   const nodes = await nodesInTrouble(pods, sources);
   const policy = sources.policyOf(uid);
+  const evictedPod = sources.evictedPod(uid);
 
   const present = object !== undefined && object.metadata.deletionTimestamp === undefined ? object : undefined;
   const parsed = present === undefined ? undefined : parseAgent(present);
@@ -107,6 +110,7 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
     pods,
     podOnItsWay: sources.podOnItsWay(uid),
     nodes,
+    ...(evictedPod === undefined ? {} : { evictedPod }),
     claims: sources.claimsOf({ uid, namespace, name }),
     ...(policy === undefined ? {} : { policy }),
     history,
