@@ -96,6 +96,10 @@ app.kubernetes.io/part-of: openos
   value: {{ .Values.events.maxAge }}
 - name: OPENOS_STREAM_MAX_BYTES
   value: {{ int64 .Values.events.maxBytes | quote }}
+{{- with .Values.events.requiredConsumers }}
+- name: OPENOS_REQUIRED_CONSUMERS
+  value: {{ join "," . | quote }}
+{{- end }}
 - name: OPENOS_DATABASE_URL
   valueFrom:
     secretKeyRef:

@@ -18,7 +18,7 @@ import {
 import { blockerOf } from './blockers.ts';
 import { agentFacts } from './facts.ts';
 import { lastRow } from './history.ts';
-import { agentStatus, refusedStatus, statusEvents, statusWrite } from './status.ts';
+import { acknowledgedAfterMs, agentStatus, refusedStatus, statusEvents, statusWrite } from './status.ts';
 
 function statusOf(overrides: ObservedOverrides = {}, now = t0): AgentStatus {
   const observed = anObservedAgent(overrides);
@@ -245,6 +245,33 @@ describe('a status is written', () => {
   ])('at once %s', (_name, overrides) => {
     const next = statusOf(overrides);
     expect(statusWrite(withoutPod, next, lastRow(anObservedAgent(overrides).history), t0)).toEqual({ kind: 'now' });
+  });
+});
+
+describe('that consumers have the newest event', () => {
+  const published = aReadyPath({ publishedAt: t0 + 100 });
+  const shown = statusOf({ history: published, pods });
+  const history = aReadyPath({ state: 'Acknowledged', publishedAt: t0 + 100 });
+  const acknowledged = statusOf({ history, pods });
+  const last = lastRow(history);
+
+  test('is shown by the next write, and by one of its own after a minute', () => {
+    expect(acknowledged.consistency?.state).toBe('Acknowledged');
+    const at = t0 + 100 + acknowledgedAfterMs;
+    expect(statusWrite(shown, acknowledged, last, at - 1)).toEqual({ kind: 'later', at });
+    expect(statusWrite(shown, acknowledged, last, at)).toEqual({ kind: 'now' });
+    expect(statusWrite(shown, { ...acknowledged, restartCount: 1 }, last, t0 + 200)).toEqual({ kind: 'now' });
+    expect(statusWrite(acknowledged, acknowledged, last, at)).toEqual({ kind: 'never' });
+  });
+
+  test('is a condition only when something stands in the way', () => {
+    const ackObstacle = { reason: 'ConsumerMissing', message: 'required consumers are missing: billing' };
+    const obstructed = (overrides: ObservedOverrides) =>
+      statusOf({ pods, ackObstacle, ...overrides }).conditions?.find(({ type }) => type === 'EventsAcknowledged');
+    expect(obstructed({ history: published })).toMatchObject({ status: 'False', reason: 'ConsumerMissing' });
+    expect(obstructed({ history })).toBeUndefined();
+    expect(obstructed({ history: databaseAway })).toBeUndefined();
+    expect(statusWrite(shown, statusOf({ history: published, pods, ackObstacle }), last, t0)).toEqual({ kind: 'now' });
   });
 });
 
