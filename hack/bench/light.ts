@@ -37,7 +37,8 @@ export async function startBenchWorld(nodes: number): Promise<BenchWorld> {
   const home = await mkdtemp(join(tmpdir(), 'openos-bench-'));
   const program = join(home, 'openos.mjs');
   const [cluster, postgres, nats] = await Promise.all([
-    ownCluster(`bench-${process.pid}`),
+    // Named as those of test runs are: should this process be killed, the next run removes what is left.
+    ownCluster(`test-${process.pid}`),
     startPostgres({ fsync: true }),
     startNats({ syncAlways: true }),
     bundle('operator/main.ts', program, await packageVersion()),
