@@ -1,8 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { ApiProxy, type ProxiedRequest } from './testkit/api-proxy.ts';
 import { eventually } from './testkit/eventually.ts';
 import type { TestOperator } from './testkit/operator.ts';
 import { expectTold } from './testkit/told.ts';
@@ -79,39 +75,6 @@ describe('two operators', () => {
     expect(await heir.stop()).toBe(0);
   });
 
-  it('write nothing once they were frozen past their Lease, not even the rest of the pass in hand', async () => {
-    const proxy = await new ApiProxy(world.cluster.credentials).start();
-    const kubeconfig = join(await mkdtemp(join(tmpdir(), 'openos-leadership-')), 'kubeconfig');
-    await writeFile(kubeconfig, proxy.kubeconfig);
-    const frozen = await world.startOperator({ KUBECONFIG: kubeconfig });
-    await leads(frozen);
-    // It has asked for the pod and waits for the answer, with the status still to be written.
-    const answered = Promise.withResolvers<void>();
-    const isPod = ({ method, path }: ProxiedRequest) => method === 'POST' && path.endsWith('/pods');
-    proxy.fault = (request) => (isPod(request) ? { kind: 'hold', until: answered.promise } : undefined);
-    const { uid } = (await world.createAgent('lead', 'in-hand')).metadata;
-    await eventually('it has asked for the pod', () => proxy.requests.some(isPod));
-    await eventually('the pod is there', async () => (await world.podsOf(uid)).length === 1);
-    frozen.signal('SIGSTOP');
-    const heir = await world.startOperator();
-    await leads(heir, 20_000);
-    await world.ready('lead', 'in-hand');
-    const { resourceVersion } = (await world.agent('lead', 'in-hand'))?.metadata ?? {};
-
-    answered.resolve();
-    const woken = performance.now();
-    frozen.signal('SIGCONT');
-    await eventually('it notices', () => frozen.log().includes('stopped leading'));
-    await frozen.ready();
-    expect(writesSince(proxy, woken)).toEqual([]);
-    expect((await world.agent('lead', 'in-hand'))?.metadata.resourceVersion).toBe(resourceVersion);
-    expect(await world.podsOf(uid)).toHaveLength(1);
-    await expectTold(world, uid, 'Ready', life);
-    expect((await world.epoch()).holder).toBe(heir.identity);
-    await Promise.all([heir.stop(), frozen.kill()]);
-    await proxy.close();
-  });
-
   it('take over with caches that are warm: nothing is listed again', async () => {
     const first = await world.startOperator();
     await leads(first);
@@ -126,10 +89,3 @@ describe('two operators', () => {
     expect(await second.stop()).toBe(0);
   });
 });
-
-/** Leases apart: who runs for leadership writes them. */
-function writesSince(proxy: ApiProxy, moment: number): readonly string[] {
-  return proxy.requests
-    .filter(({ at, method, path }) => at >= moment && method !== 'GET' && !path.includes('/leases'))
-    .map(({ method, path }) => `${method} ${path}`);
-}

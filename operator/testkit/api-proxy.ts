@@ -19,9 +19,7 @@ export type Fault =
   /** The API server never hears of it. */
   | { readonly kind: 'answer'; readonly answer: Answer }
   /** It is carried out, and its answer ends properly after so many bytes. */
-  | { readonly kind: 'truncate'; readonly bytes: number }
-  /** It is carried out, and its answer is kept back until then. */
-  | { readonly kind: 'hold'; readonly until: Promise<unknown> };
+  | { readonly kind: 'truncate'; readonly bytes: number };
 
 /**
  * An HTTP proxy before a real API server, for faults that have a status or a body, and to see what was asked.
@@ -64,18 +62,6 @@ export class ApiProxy {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** A kubeconfig that leads here, as the text of a file. */
-  get kubeconfig(): string {
-    return JSON.stringify({
-      apiVersion: 'v1',
-      kind: 'Config',
-      'current-context': 'proxy',
-      contexts: [{ name: 'proxy', context: { cluster: 'proxy', user: 'proxy' } }],
-      clusters: [{ name: 'proxy', cluster: { server: this.url, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'proxy', user: {} }],
-    });
-  }
-
   /** Breaks every connection. */
   cut(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
@@ -103,7 +89,6 @@ export class ApiProxy {
       return;
     }
     const answer = await this.#passOn(incoming, response);
-    if (fault?.kind === 'hold') await fault.until;
     response.writeHead(answer.statusCode ?? 502, answer.headers);
     // The beginning of a watch is its headers alone.
     response.flushHeaders();
