@@ -32,6 +32,10 @@ async function tenantOf(name: string, quota: object, suffixes = ['a', 'b']): Pro
   return namespaces;
 }
 
+/** Until its controller has counted a new or changed ResourceQuota, the API server refuses whatever it bounds. */
+const create = (...args: Parameters<World['createAgent']>) =>
+  eventually(`${args[0]}/${args[1]} is accepted`, () => world.createAgent(...args), 20_000);
+
 const waiting = (namespace: string, name: string) =>
   world.status(namespace, name, 'waits for a place', ({ reason }) => reason === 'WaitingForQuota');
 const remove = (namespace: string, name: string) => world.delete({ resource: agentResource, namespace, name });
@@ -51,7 +55,7 @@ describe('a quota over several namespaces', () => {
   it('lets as many run as there are places, whoever is first, and the next as soon as one is free', async () => {
     const [a = '', b = ''] = await tenantOf('racers', { agents: 4 });
     const names = Array.from({ length: 6 }, (_, index) => `r${index}`);
-    await Promise.all(names.flatMap((name, index) => world.createAgent(index % 2 === 0 ? a : b, name)));
+    await Promise.all(names.flatMap((name, index) => create(index % 2 === 0 ? a : b, name)));
     const all = async () => {
       const statuses = await Promise.all(
         names.map(async (name, index) => (await world.agent(index % 2 === 0 ? a : b, name))?.status),
@@ -84,32 +88,35 @@ describe('a quota over several namespaces', () => {
   });
 
   it('serves who has waited longest first, and is not gone around by who comes later', async () => {
-    const [a = '', b = ''] = await tenantOf('line', { agents: 1 });
-    await world.createAgent(a, 'holder');
+    // Each namespace may have as many as the Tenant in all: it is the ledger that holds them to one together.
+    const [a = '', ...others] = await tenantOf('line', { agents: 1 }, ['a', 'b', 'c', 'd']);
+    const [first = '', second = '', third = ''] = others;
+    await create(a, 'holder');
     await world.ready(a, 'holder');
-    for (const name of ['first', 'second', 'third']) {
-      await world.createAgent(b, name);
-      await waiting(b, name);
+    for (const namespace of others) {
+      await create(namespace, 'next');
+      await waiting(namespace, 'next');
       // Times of conditions are whole seconds: the order of those who came in one second is arbitrary.
-      const second = Math.floor(Date.now() / 1000);
-      await eventually('another second has begun', () => Math.floor(Date.now() / 1000) > second);
+      const now = Math.floor(Date.now() / 1000);
+      await eventually('another second has begun', () => Math.floor(Date.now() / 1000) > now);
     }
     await kubectl('patch', 'agent', 'holder', '-n', a, '--type=merge', '-p', '{"spec":{"operatingMode":"Suspended"}}');
-    await world.ready(b, 'first');
-    await remove(b, 'first');
-    await world.ready(b, 'second');
+    await world.ready(first, 'next');
+    await remove(first, 'next');
+    await world.ready(second, 'next');
     await kubectl('patch', 'agent', 'holder', '-n', a, '--type=merge', '-p', '{"spec":{"operatingMode":"Running"}}');
     expect((await waiting(a, 'holder')).phase).toBe('Suspended');
-    await remove(b, 'second');
-    await world.ready(b, 'third');
-    await remove(b, 'third');
+    await remove(second, 'next');
+    await world.ready(third, 'next');
+    expect((await waiting(a, 'holder')).phase).toBe('Suspended');
+    await remove(third, 'next');
     await world.ready(a, 'holder');
   });
 
   it('that shrinks ends nobody and says so; one that grows lets in who waits', async () => {
     const [a = '', b = ''] = await tenantOf('shrink', { agents: 2 });
-    await world.createAgent(a, 'one');
-    await world.createAgent(b, 'two');
+    await create(a, 'one');
+    await create(b, 'two');
     await Promise.all([world.ready(a, 'one'), world.ready(b, 'two')]);
     await patch('shrink', { quota: { agents: 1 } });
     const over = await world.tenantStatus('shrink', 'over its quota', ({ conditions = [] }) =>
@@ -118,7 +125,7 @@ describe('a quota over several namespaces', () => {
     expect([over.quota?.hard?.agents, over.quota?.used?.agents]).toEqual(['1', '2']);
     expect((await world.agent(b, 'two'))?.status?.reason).toBe('AgentReady');
     await patch('shrink', { quota: { agents: 3 } });
-    await world.createAgent(b, 'three');
+    await create(b, 'three');
     await world.ready(b, 'three');
     await world.tenantStatus(
       'shrink',
@@ -130,16 +137,16 @@ describe('a quota over several namespaces', () => {
   it('holds amounts, too: what does not fit waits with its own words and starts when others have let go', async () => {
     const [a = '', b = ''] = await tenantOf('amounts', { hard: { 'requests.cpu': '1' } });
     const asking = (cpu: string) => ({ image, resources: { requests: { cpu } } });
-    await world.createAgent(a, 'large', asking('800m'));
+    await create(a, 'large', asking('800m'));
     await world.ready(a, 'large');
     await eventually('its ResourceQuota counts it', async () =>
       (await kubectl('get', 'resourcequota', 'openos-quota', '-n', a, '-o', 'jsonpath={.status.used}')).includes(
         '800m',
       ),
     );
-    await world.createAgent(b, 'next', asking('500m'));
+    await create(b, 'next', asking('500m'));
     expect((await waiting(b, 'next')).message).toContain('requests.cpu');
-    await world.createAgent(b, 'huge', asking('2'));
+    await create(b, 'huge', asking('2'));
     await world.status(b, 'huge', 'asks for too much', ({ reason }) => reason === 'QuotaExceeded');
     await remove(a, 'large');
     await world.ready(b, 'next');
@@ -147,13 +154,16 @@ describe('a quota over several namespaces', () => {
 });
 
 describe('pools', () => {
-  const createPool = (namespace: string, name: string) =>
-    world.cluster.client.create<StoredObject>(agentPoolResource, {
-      apiVersion: 'openos.dev/v1alpha1',
-      kind: 'AgentPool',
-      metadata: { name, namespace },
-      spec: { replicas: 1, template: { spec: { image } } },
-    } as KubernetesObject);
+  const createPool = (namespace: string, name: string) => {
+    const metadata = { name, namespace };
+    const spec = { replicas: 1, template: { spec: { image } } };
+    const pool = { apiVersion: 'openos.dev/v1alpha1', kind: 'AgentPool', metadata, spec } as KubernetesObject;
+    return eventually(
+      `${namespace}/${name} is accepted`,
+      () => world.cluster.client.create<StoredObject>(agentPoolResource, pool),
+      20_000,
+    );
+  };
   const reasonOf = async (namespace: string, name: string) => {
     const pool = await world.cluster.client.get<StoredObject & Pick<AgentPool, 'status'>>({
       resource: agentPoolResource,
