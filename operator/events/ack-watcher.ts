@@ -59,6 +59,8 @@ export class AckWatcher {
   #loop: Promise<void> | undefined;
   #unsubscribe: (() => void) | undefined;
   #wake: (() => void) | undefined;
+  /** Said while a round was under way that may have looked before. */
+  #nudged = false;
   #look: Look | undefined;
   /** Where a round went on that had more to look at than it may. */
   #from = 0;
@@ -76,13 +78,14 @@ export class AckWatcher {
     this.#unsubscribe = this.#options.broker.onState(() => {
       // What was seen over another connection may have been said by another store.
       this.#look = undefined;
-      this.#wake?.();
+      this.nudge();
     });
     this.#loop = this.#run();
   }
 
   /** Says that something was published. */
   nudge(): void {
+    this.#nudged = true;
     this.#wake?.();
   }
 
@@ -97,6 +100,7 @@ export class AckWatcher {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       let isOpen = false;
+      this.#nudged = false;
       try {
         isOpen = broker.state.available && (await this.#round(broker.state.streamCreated));
       } catch (error) {
@@ -110,6 +114,7 @@ export class AckWatcher {
   #idle(): Promise<void> {
     const woken = new AbortController();
     this.#wake = () => woken.abort();
+    if (this.#nudged) woken.abort();
     return pause(this.#clock, idleMs, AbortSignal.any([this.#stop.signal, woken.signal]));
   }
 
