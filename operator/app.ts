@@ -29,6 +29,7 @@ export function createApp(config: Config, log: Logger): App {
     url: config.databaseUrl,
     poolSize: config.workers + 4,
     applicationName: 'openos',
+    allowUnsafe: config.allowUnsafeDatabase,
     log,
   });
   const broker = new NatsBroker({
@@ -39,6 +40,7 @@ export function createApp(config: Config, log: Logger): App {
     firstSequence: async () => (await greatestStreamSeq(database.db)) + 1,
     log,
   });
+  warnOfLoss(config, log);
   const caches = createCaches(client, clock, log, metrics);
   const stopping = new AbortController();
   const seen: Seen = { database: missing('not asked yet'), broker: missing('not asked yet') };
@@ -107,6 +109,16 @@ export function createApp(config: Config, log: Logger): App {
       await client.close();
     },
   };
+}
+
+/** One copy that is synced now and then: a power cut takes back what was acknowledged. */
+function warnOfLoss({ stream }: Config, log: Logger): void {
+  if (stream.replicas > 1 || stream.syncs === 'always') return;
+  const { replicas } = stream;
+  log.warn(
+    { code: 'StreamNotDurable', replicas },
+    'NATS keeps one copy of the events and may lose seconds of them in a power cut: set its sync_interval to always (and OPENOS_STREAM_SYNC=always here), or OPENOS_STREAM_REPLICAS=3',
+  );
 }
 
 /** client-go's proportions: renew for two thirds of the lease, try about seven times in it. */

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { describeEnvironment, type Environment, loadConfig, loadMigrateConfig, loadUninstallConfig } from './config.ts';
 import { OperatorError } from './kernel/errors.ts';
 
-const host = { hostname: 'node-1', version: '1.2.3' };
+const host = { hostname: 'node-1', process: 'a1b2', version: '1.2.3' };
 const required = {
   OPENOS_DATABASE_URL: 'postgres://openos:s3cr3t@postgres:5432/openos',
   OPENOS_NATS_URL: 'nats://openos:s3cr3t@nats:4222',
@@ -32,13 +32,14 @@ test('two URLs are enough', () => {
     databaseUrl: required.OPENOS_DATABASE_URL,
     natsUrl: required.OPENOS_NATS_URL,
     namespace: 'openos-system',
-    podName: 'node-1',
+    podName: 'node-1-a1b2',
     httpPort: 8080,
     logLevel: 'info',
     defaultRuntimeClass: 'gvisor',
     lease: { name: 'openos-controller', durationMs: 15_000 },
     workers: 8,
-    stream: { replicas: 1, maxAgeMs: 604_800_000, maxBytes: 1_073_741_824 },
+    stream: { replicas: 1, syncs: 'interval', maxAgeMs: 604_800_000, maxBytes: 1_073_741_824 },
+    allowUnsafeDatabase: false,
     requiredConsumers: [],
     migrationWaitMs: 300_000,
     kubeconfig: undefined,
@@ -61,6 +62,7 @@ test('everything can be set', () => {
       OPENOS_LEASE_SECONDS: '30',
       OPENOS_WORKERS: '16',
       OPENOS_STREAM_REPLICAS: '3',
+      OPENOS_STREAM_SYNC: 'always',
       OPENOS_STREAM_MAX_AGE: '90m',
       OPENOS_STREAM_MAX_BYTES: '10Gi',
       OPENOS_REQUIRED_CONSUMERS: 'billing, search',
@@ -80,7 +82,7 @@ test('everything can be set', () => {
     defaultRuntimeClass: 'kata.v2',
     lease: { name: 'lease', durationMs: 30_000 },
     workers: 16,
-    stream: { replicas: 3, maxAgeMs: 5_400_000, maxBytes: 10_737_418_240 },
+    stream: { replicas: 3, syncs: 'always', maxAgeMs: 5_400_000, maxBytes: 10_737_418_240 },
     requiredConsumers: ['billing', 'search'],
     migrationWaitMs: 60_000,
     kubeconfig: '/kubeconfig',

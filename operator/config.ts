@@ -17,7 +17,15 @@ export type Config = {
   readonly defaultRuntimeClass: string;
   readonly lease: { readonly name: string; readonly durationMs: number };
   readonly workers: number;
-  readonly stream: { readonly replicas: number; readonly maxAgeMs: number; readonly maxBytes: number };
+  readonly stream: {
+    readonly replicas: number;
+    /** Whether the broker has a message on disk before it acknowledges it; it cannot be asked. */
+    readonly syncs: 'always' | 'interval';
+    readonly maxAgeMs: number;
+    readonly maxBytes: number;
+  };
+  /** Records in a Postgres that may lose what it has committed. */
+  readonly allowUnsafeDatabase: boolean;
   /** Durable consumers without whom no event counts as acknowledged, besides our own. */
   readonly requiredConsumers: readonly string[];
   /** How long a start waits for the database to be there and migrated. */
@@ -71,8 +79,13 @@ const shared = {
   OPENOS_LEASE_SECONDS: whole(5, 300).prefault('15').describe('how long a silent leader stays leader'),
   OPENOS_WORKERS: whole(1, 256).prefault('8').describe('objects of one kind reconciled at the same time'),
   OPENOS_STREAM_REPLICAS: whole(1, 5).prefault('1').describe('copies of the event stream'),
+  OPENOS_STREAM_SYNC: z
+    .enum(['always', 'interval'], 'always or interval')
+    .prefault('interval')
+    .describe('how sync_interval of NATS is set: always, or a time'),
   OPENOS_STREAM_MAX_AGE: duration().prefault('168h').describe('how long the stream keeps events'),
   OPENOS_STREAM_MAX_BYTES: size().prefault('1Gi').describe('how much the stream keeps at most'),
+  OPENOS_ALLOW_UNSAFE_DATABASE: flag().prefault('false').describe('record in a Postgres that runs without fsync'),
   OPENOS_REQUIRED_CONSUMERS: names()
     .prefault('')
     .describe('durable consumers that must have had an event before it is Acknowledged, besides openos-projector'),
@@ -138,9 +151,11 @@ function sharedConfig(values: z.output<typeof uninstallSchema>, host: HostFacts)
     workers: values.OPENOS_WORKERS,
     stream: Object.freeze({
       replicas: values.OPENOS_STREAM_REPLICAS,
+      syncs: values.OPENOS_STREAM_SYNC,
       maxAgeMs: values.OPENOS_STREAM_MAX_AGE,
       maxBytes: values.OPENOS_STREAM_MAX_BYTES,
     }),
+    allowUnsafeDatabase: values.OPENOS_ALLOW_UNSAFE_DATABASE,
     requiredConsumers: Object.freeze(values.OPENOS_REQUIRED_CONSUMERS),
     migrationWaitMs: values.OPENOS_MIGRATION_WAIT_SECONDS * 1_000,
     kubeconfig: values.KUBECONFIG,
@@ -200,6 +215,10 @@ function whole(min: number, max: number) {
     .regex(/^\d{1,9}$/, error)
     .transform(Number)
     .pipe(z.number().min(min, error).max(max, error));
+}
+
+function flag() {
+  return z.enum(['true', 'false'], 'true or false').transform((text) => text === 'true');
 }
 
 function dnsLabel() {

@@ -90,9 +90,9 @@ export async function runEvents(
 ): Promise<void> {
   const invocation = eventsInvocation(args, systemClock.now());
   if (invocation.kind === 'help') return output.print(eventsUsage());
-  const { databaseUrl, natsUrl, podName } = configure();
+  const { allowUnsafeDatabase: allowUnsafe, databaseUrl, natsUrl, podName } = configure();
   const log = silentLogger;
-  const database = openDatabase({ url: databaseUrl, poolSize: 2, applicationName: 'openos events', log });
+  const database = openDatabase({ url: databaseUrl, poolSize: 2, applicationName: 'openos events', allowUnsafe, log });
   const broker = new NatsBroker({ url: natsUrl, name: `${podName}-events`, log });
   const by = { actor: 'openos events', detail: { host: podName } };
   try {

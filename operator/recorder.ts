@@ -22,7 +22,12 @@ import { unitOfWork } from './store/unit-of-work.ts';
 import type { AggregateKind, Metrics } from './telemetry/metrics.ts';
 
 /** Errors of the store that mean "not now": shown as a condition, never thrown into a pass that only reads. */
-const awayCodes: ReadonlySet<string> = new Set(['DatabaseUnavailable', 'DatabaseAuthFailed', 'SchemaOutdated']);
+const awayCodes: ReadonlySet<string> = new Set([
+  'DatabaseUnavailable',
+  'DatabaseAuthFailed',
+  'DatabaseUnsafe',
+  'SchemaOutdated',
+]);
 
 /** Reads what is recorded of an agent; a database that is away is an answer, not an error. */
 export function agentHistory(database: Database, uid: string): Promise<AgentHistory> {

@@ -52,6 +52,7 @@ describe('the database goes and comes back', () => {
       poolSize: 1,
       applicationName: 'impatient',
       log: silent,
+      allowUnsafe: true,
       statementTimeoutMs: 100,
       connectTimeoutMs: 500,
     });
@@ -70,6 +71,7 @@ describe('the database goes and comes back', () => {
       poolSize: 1,
       applicationName: 'narrow',
       log: silent,
+      allowUnsafe: true,
       connectTimeoutMs: 200,
     });
     await narrow.db.transaction().execute(async (trx) => {
@@ -77,5 +79,45 @@ describe('the database goes and comes back', () => {
       await expect(sql`select 1`.execute(narrow.db)).rejects.toMatchObject({ code: 'DatabaseUnavailable' });
     });
     await narrow.close();
+  });
+});
+
+describe('a server that may lose what it has committed', () => {
+  let postgres: TestPostgres;
+
+  beforeAll(async () => {
+    postgres = await startPostgres({ fsync: false });
+  });
+  afterAll(() => postgres.stop());
+
+  test('is not used, and counts as away', async () => {
+    const database = openDatabase({ url: postgres.url, poolSize: 1, applicationName: 'cautious', log: silent });
+    await expect(database.ping()).rejects.toMatchObject({ code: 'DatabaseUnsafe', kind: 'retryable' });
+    await expect(sql`select 1`.execute(database.db)).rejects.toMatchObject({ code: 'DatabaseUnsafe' });
+    expect(database.available).toBe(false);
+    await database.close();
+  });
+
+  test('is used where that was allowed, and that is said once', async () => {
+    const warned: unknown[] = [];
+    const log = { ...silent, warn: (fields: object) => void warned.push(fields) };
+    const database = openDatabase({
+      url: postgres.url,
+      poolSize: 2,
+      applicationName: 'bold',
+      log,
+      allowUnsafe: true,
+    });
+    await Promise.all([database.ping(), database.ping()]);
+    await database.close();
+    expect(warned).toEqual([{ code: 'DatabaseUnsafe' }]);
+  });
+
+  test('one that waits for the disk needs no allowance', async () => {
+    const durable = await startPostgres({ fsync: true });
+    const database = openDatabase({ url: durable.url, poolSize: 1, applicationName: 'cautious', log: silent });
+    await database.ping();
+    await database.close();
+    await durable.stop();
   });
 });

@@ -1,6 +1,8 @@
 import { sql } from 'kysely';
-import type { OperatorError } from '../kernel/errors.ts';
+import { hasCode, type OperatorError } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
+import { requireDurable } from './durability.ts';
+import { StoreErrorCode } from './errors.ts';
 import { openPool } from './pool.ts';
 import type { Db } from './tables/index.ts';
 
@@ -16,6 +18,8 @@ export type DatabaseOptions = {
   /** Shown in pg_stat_activity. */
   readonly applicationName: string;
   readonly log: Logger;
+  /** Work with a server that may lose what it has committed. False by default. */
+  readonly allowUnsafe?: boolean;
   /** A statement that takes longer ends with DatabaseUnavailable. Milliseconds, at most and by default 5,000. */
   readonly statementTimeoutMs?: number;
   /** How long to wait for a connection, of the server or of the pool. Milliseconds, 3,000 by default. */
@@ -35,6 +39,20 @@ export type Database = {
   /** Ends the pool; statements under way finish first. */
   close(): Promise<void>;
 };
+
+/** The override of the check: it is said once that it was needed. */
+function warnOnce(log: Logger): typeof requireDurable {
+  let warned = false;
+  return async (client) => {
+    try {
+      await requireDurable(client);
+    } catch (error) {
+      if (!hasCode(error, StoreErrorCode.DatabaseUnsafe)) throw error;
+      if (!warned) log.warn({ code: StoreErrorCode.DatabaseUnsafe }, (error as OperatorError).message);
+      warned = true;
+    }
+  };
+}
 
 const maxStatementTimeoutMs = 5_000;
 const probeIntervalMs = 500;
@@ -63,6 +81,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     connectTimeoutMs: options.connectTimeoutMs ?? 3_000,
     statementTimeoutMs: Math.min(options.statementTimeoutMs ?? maxStatementTimeoutMs, maxStatementTimeoutMs),
     observe,
+    greet: options.allowUnsafe === true ? warnOnce(options.log) : requireDurable,
   });
 
   async function ping(): Promise<void> {

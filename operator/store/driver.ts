@@ -12,9 +12,13 @@ const statementName = /^\s*\/\*(\w+)\*\//;
 /**
  * The pg pool as kysely wants it, with three additions: named statements are prepared, every error is
  * an `OperatorError`, and a connection that did not answer in time is not used again (a late answer
- * would be taken for the next one's).
+ * would be taken for the next one's). `greet` meets every new connection before it is used.
  */
-export function classifyingPool(pool: Pool, observe: AvailabilityObserver): PostgresPool {
+export function classifyingPool(
+  pool: Pool,
+  observe: AvailabilityObserver,
+  greet: (client: PoolClient) => Promise<void>,
+): PostgresPool {
   const wrapped = new WeakMap<PoolClient, PostgresPoolClient>();
 
   const connect = async (): Promise<PostgresPoolClient> => {
@@ -23,6 +27,12 @@ export function classifyingPool(pool: Pool, observe: AvailabilityObserver): Post
     });
     const known = wrapped.get(client);
     if (known) return known;
+    try {
+      await greet(client);
+    } catch (error) {
+      client.release(true);
+      throw report(error, observe);
+    }
     const created = classifyingClient(client, observe);
     wrapped.set(client, created);
     return created;
@@ -56,10 +66,14 @@ function classifyingClient(client: PoolClient, observe: AvailabilityObserver): P
   };
 }
 
+const awayCodes: ReadonlySet<string> = new Set([
+  StoreErrorCode.DatabaseUnavailable,
+  StoreErrorCode.DatabaseAuthFailed,
+  StoreErrorCode.DatabaseUnsafe,
+]);
+
 function report(error: unknown, observe: AvailabilityObserver): OperatorError {
   const failure = classifyDatabaseError(error);
-  const away =
-    failure.code === StoreErrorCode.DatabaseUnavailable || failure.code === StoreErrorCode.DatabaseAuthFailed;
-  observe(away ? failure : undefined);
+  observe(awayCodes.has(failure.code) ? failure : undefined);
   return failure;
 }

@@ -6,6 +6,8 @@ export const StoreErrorCode = {
   DatabaseUnavailable: 'DatabaseUnavailable',
   /** The server refused the user, the password or the database name. */
   DatabaseAuthFailed: 'DatabaseAuthFailed',
+  /** The server may lose what it has committed; nothing is written to it. */
+  DatabaseUnsafe: 'DatabaseUnsafe',
   /** Deadlock or serialization failure: the same statement may succeed when it is run again. */
   DatabaseContention: 'DatabaseContention',
   /** The tables of this version are not there yet. */

@@ -55,7 +55,13 @@ describe('migrations', () => {
   test('a session waits for the disk and has short deadlines, whatever the server defaults to', async () => {
     await sql`alter system set synchronous_commit = off`.execute(database.db);
     await sql`select pg_reload_conf()`.execute(database.db);
-    const fresh = openDatabase({ url: postgres.url, poolSize: 1, applicationName: 'probe', log: silent });
+    const fresh = openDatabase({
+      url: postgres.url,
+      poolSize: 1,
+      applicationName: 'probe',
+      log: silent,
+      allowUnsafe: true,
+    });
     const { rows } = await sql<Record<string, string>>`
       select current_setting('synchronous_commit') as commit, current_setting('statement_timeout') as statement,
         current_setting('idle_in_transaction_session_timeout') as idle, current_setting('application_name') as name`.execute(

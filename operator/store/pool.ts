@@ -13,6 +13,8 @@ export type PoolOptions = {
   readonly statementTimeoutMs: number;
   readonly log: Logger;
   readonly observe: AvailabilityObserver;
+  /** Meets every new connection before it is used; what it throws refuses the connection. */
+  readonly greet?: (client: pg.PoolClient) => Promise<void>;
 };
 
 /** Kysely over a pg pool. Nothing connects before the first statement; `destroy()` ends it. */
@@ -34,7 +36,9 @@ export function openPool(options: PoolOptions): Db {
   // A backend that dies under an idle or a checked-out client emits here; without listeners the process ends.
   pool.on('error', () => log.debug({}, 'an idle database connection was lost'));
   pool.on('connect', (client) => client.on('error', () => log.debug({}, 'a database connection was lost')));
-  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool: classifyingPool(pool, options.observe) }) });
+  return new Kysely<Tables>({
+    dialect: new PostgresDialect({ pool: classifyingPool(pool, options.observe, options.greet ?? (async () => {})) }),
+  });
 }
 
 /** Sessions that wait for commits to be on disk, whatever the server's default, and cannot stall a take-over. */

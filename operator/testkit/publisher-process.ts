@@ -7,7 +7,13 @@ import { outboxOf } from '../store/repositories/outbox.ts';
 /** A publisher as a process of its own, for tests that kill it: node publisher-process.ts <database> <nats> <lease ms> */
 const [databaseUrl = '', natsUrl = '', leaseMs = ''] = process.argv.slice(2);
 const log = silentLogger;
-const { db } = openDatabase({ url: databaseUrl, poolSize: 4, applicationName: 'publisher-process', log });
+const { db } = openDatabase({
+  url: databaseUrl,
+  poolSize: 4,
+  applicationName: 'publisher-process',
+  allowUnsafe: true,
+  log,
+});
 const broker = new NatsBroker({ url: natsUrl, name: 'publisher-process', log });
 broker.connect();
 new Publisher({ outbox: outboxOf(db), broker, log, leaseMs: Number(leaseMs) }).start();

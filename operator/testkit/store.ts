@@ -35,7 +35,7 @@ export async function startStore(
 }
 
 export function openTestDatabase(postgres: TestPostgres, poolSize = 8): Database {
-  return openDatabase({ url: postgres.url, poolSize, applicationName: 'test', log: silent });
+  return openDatabase({ url: postgres.url, poolSize, applicationName: 'test', allowUnsafe: true, log: silent });
 }
 
 const traceContext = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';

@@ -92,6 +92,8 @@ app.kubernetes.io/part-of: openos
   value: {{ .Values.runtimeClass.name }}
 - name: OPENOS_STREAM_REPLICAS
   value: {{ .Values.events.streamReplicas | quote }}
+- name: OPENOS_STREAM_SYNC
+  value: {{ ternary "always" .Values.events.streamSync .Values.nats.embedded }}
 - name: OPENOS_STREAM_MAX_AGE
   value: {{ .Values.events.maxAge }}
 - name: OPENOS_STREAM_MAX_BYTES
