@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AgentPoolSpec, AgentPoolStatus } from './api/v1alpha1/agentpool.ts';
 import { findCondition, isTrue } from './kernel/conditions.ts';
@@ -206,4 +207,27 @@ describe('scheduling', () => {
     expect(made?.spec).toMatchObject({ topologySpreadConstraints: [{ maxSkew: 1 }] });
     await end('moved', uid);
   });
+});
+
+describe('config/samples/agentpool-full.yaml', () => {
+  it('does what its comment says', async () => {
+    const { kubectl } = world.cluster;
+    const sample = (name: string) => join(import.meta.dirname, '../config/samples', name);
+    await kubectl('apply', '-f', sample('tenant.yaml'));
+    await kubectl('wait', '--for=condition=Ready', 'tenant/acme', '--timeout=30s');
+    const crew = poolsOf(world, 'acme-agents');
+    await kubectl('apply', '-f', sample('agentpool-full.yaml'));
+    const { updateRevision } = await crew.ready('crew', 4);
+    await crew.scale('crew', 6);
+    await crew.ready('crew', 6);
+    await crew.patch('crew', { template: { spec: { env: [{ name: 'GREETING', value: 'good day' }] } } });
+    await crew.status('crew', 'rolls out', (s) => s.updateRevision !== updateRevision && s.updatedReplicas === 6);
+    await crew.ready('crew', 6);
+    await kubectl('apply', '-f', sample('agentpool-full.yaml'));
+    await crew.status('crew', 'is as at first', (s) => s.updateRevision === updateRevision && s.updatedReplicas === 4);
+    await crew.ready('crew', 4);
+    const uid = (await crew.pool('crew'))?.metadata.uid ?? '';
+    await kubectl('delete', 'agentpool/crew', '-n', 'acme-agents');
+    await world.recorded(uid, 'Deleted');
+  }, 180_000);
 });
