@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from 'nats';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { systemClock } from '../kernel/clock.ts';
 import { silentLogger } from '../kernel/logger.ts';
 import { outboxOf } from '../store/repositories/outbox.ts';
 import {
@@ -16,6 +17,7 @@ import { aDraft, encodedRecording, openTestBroker, untilAvailable, upTo } from '
 import { eventually } from '../testkit/eventually.ts';
 import { startNats, type TestNats } from '../testkit/nats.ts';
 import { openTestDatabase, startStore, type TestStore } from '../testkit/store.ts';
+import { eventsInvocation } from './commands/index.ts';
 import { eventId } from './event-id.ts';
 import type { NatsBroker } from './nats-broker.ts';
 import { natsConsumer } from './nats-consumer.ts';
@@ -171,6 +173,33 @@ describe('the projection', () => {
     expect(await model()).toEqual(before);
     expect(await db().selectFrom('projection_parked').select('stream_seq').execute()).toEqual([{ stream_seq: 46 }]);
     await projector.stop();
+  });
+
+  test('is rebuilt by the command, which says what it would do, follows the projector, and can be run again', async () => {
+    project();
+    const id = randomUUID();
+    await record(id, 0, 4);
+    await projectedTo(4);
+    const before = await model();
+    const run = async (...args: readonly string[]): Promise<unknown> => {
+      const lines: string[] = [];
+      const invocation = eventsInvocation(['rebuild', '--output', 'json', ...args], Date.now());
+      if (invocation.kind !== 'run') throw new Error('asked for help');
+      await invocation.run({
+        db: db(),
+        broker,
+        clock: systemClock,
+        print: (line) => lines.push(line),
+        progress: () => undefined,
+        by: { actor: 'test', detail: {} },
+      });
+      return JSON.parse(lines.join('\n'));
+    };
+    expect(await run('--dry-run')).toMatchObject({ dryRun: true, firstSeq: 1, lastSeq: 4 });
+    expect(await model()).toEqual(before);
+    expect(await run()).toMatchObject({ forgotten: 4, reached: 4 });
+    expect(await run()).toMatchObject({ forgotten: 4, reached: 4 });
+    expect(await model()).toEqual(before);
   });
 
   test('rebuilt keeps what the stream has let go of', async () => {

@@ -1,5 +1,6 @@
 import { deadLetters, list, show } from './inspect.ts';
 import type { EventsPorts } from './ports.ts';
+import { rebuild } from './rebuild.ts';
 import { replay, requeue, skip } from './repair.ts';
 import { type EventsRequest, eventOptions, parseEventsRequest, usage } from './request.ts';
 
@@ -24,6 +25,7 @@ const commands: Readonly<Record<string, EventsCommand>> = {
     run: skip,
   },
   replay: { args: '[EVENT-ID…]', text: 'publish again what the stream has lost', run: replay },
+  rebuild: { args: '', text: 'build the read model of openos-projector anew from the stream', run: rebuild },
 };
 
 /** The text of `openos events --help`. */

@@ -3,12 +3,13 @@ import type { Repairer } from '../../store/repositories/event-repair.ts';
 import type { Db } from '../../store/tables/index.ts';
 import type { Broker } from '../broker.ts';
 import { EventErrorCode, eventError } from '../errors.ts';
+import type { NatsBroker } from '../nats-broker.ts';
 
 /** What the commands work through. */
 export type EventsPorts = {
   readonly db: Db;
   /** Not connected yet: most commands need none. */
-  readonly broker: Broker;
+  readonly broker: NatsBroker;
   readonly clock: Clock;
   /** One line of the answer. */
   readonly print: (line: string) => void;
