@@ -2,88 +2,31 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { AgentPool, AgentPoolSpec, AgentPoolStatus } from './api/v1alpha1/agentpool.ts';
+import type { AgentPoolStatus } from './api/v1alpha1/agentpool.ts';
 import { labels } from './api/v1alpha1/names.ts';
 import { findCondition, isTrue } from './kernel/conditions.ts';
 import type { KubernetesObject, StoredObject } from './kernel/object.ts';
 import { poolUidOf } from './resources/agentpool/member.ts';
-import { agentPoolResource, agentResource } from './resources/own.ts';
+import { agentResource } from './resources/own.ts';
 import { eventually } from './testkit/eventually.ts';
 import type { TestOperator } from './testkit/operator.ts';
+import { poolImage as image, poolsOf } from './testkit/pools.ts';
 import { type StoredAgent, startWorld, type World } from './testkit/world.ts';
 
-type StoredPool = StoredObject & Pick<AgentPool, 'spec' | 'status'>;
-
 const namespace = 'flock';
-const image = 'registry.test/agent:1';
 const deadlineMs = 60_000;
 
 let world: World;
+let pools: ReturnType<typeof poolsOf>;
 
 beforeAll(async () => {
   world = await startWorld();
   const operator = await world.startOperator();
   await world.tenant(namespace);
+  pools = poolsOf(world, namespace);
   await operator.stop();
 });
 afterAll(() => world?.stop());
-
-async function createPool(name: string, spec: Partial<AgentPoolSpec> = {}): Promise<string> {
-  const manifest = {
-    apiVersion: 'openos.dev/v1alpha1',
-    kind: 'AgentPool',
-    metadata: { name, namespace },
-    spec: { template: { spec: { image } }, ...spec },
-  };
-  return (await world.cluster.client.create<StoredPool>(agentPoolResource, manifest as KubernetesObject)).metadata.uid;
-}
-
-function pool(name: string): Promise<StoredPool | undefined> {
-  return world.cluster.client.get<StoredPool>({ resource: agentPoolResource, namespace, name });
-}
-
-/** Every Agent whose controller is this pool. */
-async function members(uid: string): Promise<readonly StoredAgent[]> {
-  const { items } = await world.cluster.client.list<StoredAgent>(agentResource, { namespace });
-  return items.filter((agent) => poolUidOf(agent) === uid);
-}
-
-function status(name: string, what: string, when: (status: AgentPoolStatus) => boolean): Promise<AgentPoolStatus> {
-  return eventually(
-    `AgentPool ${name}: ${what}`,
-    async () => {
-      const standing = await pool(name);
-      const current = standing?.status?.observedGeneration === standing?.metadata.generation;
-      if (standing?.status !== undefined && current && when(standing.status)) return standing.status;
-      throw new Error(JSON.stringify(standing?.status));
-    },
-    deadlineMs,
-  );
-}
-
-/** Waits until the pool is Ready with so many Agents, in the generation that stands now. */
-function ready(name: string, replicas: number): Promise<AgentPoolStatus> {
-  return status(name, `Ready with ${replicas}`, (shown) => {
-    return shown.replicas === replicas && isTrue(shown.conditions ?? [], 'Ready');
-  });
-}
-
-function reasonIs(name: string, reason: string): Promise<AgentPoolStatus> {
-  return status(name, reason, ({ conditions = [] }) => findCondition(conditions, 'Ready')?.reason === reason);
-}
-
-function scale(name: string, replicas: number): Promise<string> {
-  return world.cluster.kubectl('scale', 'agentpool', name, '-n', namespace, `--replicas=${replicas}`);
-}
-
-function patch(name: string, spec: object): Promise<string> {
-  const body = JSON.stringify({ spec });
-  return world.cluster.kubectl('patch', 'agentpool', name, '-n', namespace, '--type=merge', '-p', body);
-}
-
-async function remove(name: string): Promise<void> {
-  await world.delete({ resource: agentPoolResource, namespace, name });
-}
 
 /** The events of a pool as a consumer reads them: each once and without a gap. */
 async function told(uid: string): Promise<readonly string[]> {
@@ -131,27 +74,27 @@ describe('an AgentPool', () => {
   afterAll(() => operator.stop());
 
   it('makes its Agents, follows /scale up and down, and takes everything with it when it is deleted', async () => {
-    const uid = await createPool('herd', { replicas: 3 });
-    const shown = await ready('herd', 3);
+    const uid = await pools.create('herd', { replicas: 3 });
+    const shown = await pools.ready('herd', 3);
     expect(shown).toMatchObject({ readyReplicas: 3, availableReplicas: 3, updatedReplicas: 3, terminatingReplicas: 0 });
     expect(shown.selector).toBe(`${labels.pool}=herd`);
-    const [one] = await members(uid);
+    const [one] = await pools.members(uid);
     expect(one?.metadata.labels).toMatchObject({ [labels.pool]: 'herd', [labels.revision]: shown.updateRevision });
     expect(one?.metadata.name).toMatch(/^herd-[0-9a-f]{10}$/);
 
-    await scale('herd', 12);
-    await ready('herd', 12);
-    const before = new Set((await members(uid)).map(({ metadata }) => metadata.uid));
-    await scale('herd', 2);
-    await ready('herd', 2);
-    expect((await members(uid)).every(({ metadata }) => before.has(metadata.uid))).toBe(true);
+    await pools.scale('herd', 12);
+    await pools.ready('herd', 12);
+    const before = new Set((await pools.members(uid)).map(({ metadata }) => metadata.uid));
+    await pools.scale('herd', 2);
+    await pools.ready('herd', 2);
+    expect((await pools.members(uid)).every(({ metadata }) => before.has(metadata.uid))).toBe(true);
     const query = [`/apis/openos.dev/v1alpha1/namespaces/${namespace}/agentpools/herd/scale`];
     const subresource = JSON.parse(await world.cluster.kubectl('get', '--raw', ...query));
     expect(subresource).toMatchObject({ spec: { replicas: 2 }, status: { replicas: 2, selector: shown.selector } });
 
-    await remove('herd');
+    await pools.remove('herd');
     await world.recorded(uid, 'Deleted');
-    expect(await members(uid)).toEqual([]);
+    expect(await pools.members(uid)).toEqual([]);
     await eventually('its pods are gone', async () => (await world.podsOf(one?.metadata.uid ?? '')).length === 0);
     expect(await told(uid)).toEqual([
       'agentpool.created 3',
@@ -162,80 +105,80 @@ describe('an AgentPool', () => {
   });
 
   it('that leaves replicas out keeps what it was scaled to', async () => {
-    const uid = await createPool('quiet');
-    await ready('quiet', 1);
-    await patch('quiet', { replicas: 2 });
-    await ready('quiet', 2);
-    await patch('quiet', { replicas: null });
-    await ready('quiet', 2);
-    expect(await members(uid)).toHaveLength(2);
-    await remove('quiet');
+    const uid = await pools.create('quiet');
+    await pools.ready('quiet', 1);
+    await pools.patch('quiet', { replicas: 2 });
+    await pools.ready('quiet', 2);
+    await pools.patch('quiet', { replicas: null });
+    await pools.ready('quiet', 2);
+    expect(await pools.members(uid)).toHaveLength(2);
+    await pools.remove('quiet');
     await world.recorded(uid, 'Deleted');
   });
 
   it('rolls a new template out within its limits', async () => {
     const rollingUpdate = { maxSurge: 2, maxUnavailable: 1 };
-    const uid = await createPool('rolling', { replicas: 6, updateStrategy: { rollingUpdate } });
-    const { updateRevision } = await ready('rolling', 6);
+    const uid = await pools.create('rolling', { replicas: 6, updateStrategy: { rollingUpdate } });
+    const { updateRevision } = await pools.ready('rolling', 6);
     const stop = await watchCounts(uid);
-    await patch('rolling', { template: { spec: { image: 'registry.test/agent:2' } } });
-    const after = await ready('rolling', 6);
+    await pools.patch('rolling', { template: { spec: { image: 'registry.test/agent:2' } } });
+    const after = await pools.ready('rolling', 6);
     const { most, leastReady } = stop();
     expect(after.updateRevision).not.toBe(updateRevision);
     expect(after).toMatchObject({ updatedReplicas: 6, currentRevision: after.updateRevision });
-    expect((await members(uid)).map(({ spec }) => spec.image)).toEqual(Array(6).fill('registry.test/agent:2'));
+    expect((await pools.members(uid)).map(({ spec }) => spec.image)).toEqual(Array(6).fill('registry.test/agent:2'));
     expect(most).toBeLessThanOrEqual(8);
     expect(leastReady).toBeGreaterThanOrEqual(5);
     expect(await told(uid)).toEqual(['agentpool.created 6', 'agentpool.updated 6']);
-    await remove('rolling');
+    await pools.remove('rolling');
     await world.recorded(uid, 'Deleted');
   });
 
   it('that is paused keeps its template, even for new Agents, until it goes on', async () => {
-    const uid = await createPool('paused', { replicas: 2 });
-    const { updateRevision } = await ready('paused', 2);
-    await patch('paused', { paused: true, template: { spec: { image: 'registry.test/agent:2' } } });
-    await scale('paused', 3);
-    const shown = await ready('paused', 3);
+    const uid = await pools.create('paused', { replicas: 2 });
+    const { updateRevision } = await pools.ready('paused', 2);
+    await pools.patch('paused', { paused: true, template: { spec: { image: 'registry.test/agent:2' } } });
+    await pools.scale('paused', 3);
+    const shown = await pools.ready('paused', 3);
     expect(shown.updateRevision).toBe(updateRevision);
     expect(findCondition(shown.conditions ?? [], 'Progressing')).toMatchObject({ status: 'Unknown', reason: 'Paused' });
-    expect((await members(uid)).map(({ spec }) => spec.image)).toEqual(Array(3).fill(image));
-    await patch('paused', { paused: false });
-    const after = await status(
+    expect((await pools.members(uid)).map(({ spec }) => spec.image)).toEqual(Array(3).fill(image));
+    await pools.patch('paused', { paused: false });
+    const after = await pools.status(
       'paused',
       'rolled out',
       (s) => s.updateRevision !== updateRevision && s.updatedReplicas === 3,
     );
     expect(after.updateRevision).not.toBe(updateRevision);
-    await remove('paused');
+    await pools.remove('paused');
     await world.recorded(uid, 'Deleted');
   });
 
   it('OnDelete replaces only what somebody deletes', async () => {
-    const uid = await createPool('lazy', { replicas: 2, updateStrategy: { type: 'OnDelete' } });
-    await ready('lazy', 2);
-    await patch('lazy', { template: { spec: { image: 'registry.test/agent:2' } } });
-    await status('lazy', 'none updated', ({ updatedReplicas }) => updatedReplicas === 0);
-    const [victim] = await members(uid);
+    const uid = await pools.create('lazy', { replicas: 2, updateStrategy: { type: 'OnDelete' } });
+    await pools.ready('lazy', 2);
+    await pools.patch('lazy', { template: { spec: { image: 'registry.test/agent:2' } } });
+    await pools.status('lazy', 'none updated', ({ updatedReplicas }) => updatedReplicas === 0);
+    const [victim] = await pools.members(uid);
     await world.delete({ resource: agentResource, namespace, name: victim?.metadata.name ?? '' });
-    await status('lazy', 'one updated', ({ updatedReplicas, availableReplicas }) => {
+    await pools.status('lazy', 'one updated', ({ updatedReplicas, availableReplicas }) => {
       return updatedReplicas === 1 && availableReplicas === 2;
     });
-    const images = (await members(uid)).map(({ spec }) => spec.image);
+    const images = (await pools.members(uid)).map(({ spec }) => spec.image);
     expect(images.toSorted()).toEqual([image, 'registry.test/agent:2']);
-    await remove('lazy');
+    await pools.remove('lazy');
     await world.recorded(uid, 'Deleted');
   });
 
   it('makes no more while no node is found, and goes on with another template', async () => {
     const nowhere = { image, nodeSelector: { place: 'nowhere' } };
-    const uid = await createPool('stuck', { replicas: 8, template: { spec: nowhere } });
-    const shown = await reasonIs('stuck', 'Unschedulable');
+    const uid = await pools.create('stuck', { replicas: 8, template: { spec: nowhere } });
+    const shown = await pools.reasonIs('stuck', 'Unschedulable');
     expect(shown.replicas).toBeLessThan(8);
     expect(shown.unschedulableReplicas).toBeGreaterThan(0);
-    await patch('stuck', { template: { spec: { nodeSelector: null } } });
-    await ready('stuck', 8);
-    await remove('stuck');
+    await pools.patch('stuck', { template: { spec: { nodeSelector: null } } });
+    await pools.ready('stuck', 8);
+    await pools.remove('stuck');
     await world.recorded(uid, 'Deleted');
   });
 
@@ -256,29 +199,29 @@ describe('an AgentPool', () => {
       },
     };
     await writeFile(file, JSON.stringify(autoscaler));
-    const uid = await createPool('auto', { replicas: 1 });
-    await ready('auto', 1);
+    const uid = await pools.create('auto', { replicas: 1 });
+    await pools.ready('auto', 1);
     await world.cluster.kubectl('apply', '-f', file);
-    await ready('auto', 3);
+    await pools.ready('auto', 3);
     await world.cluster.kubectl('delete', '-f', file);
 
     const manifest = { apiVersion: 'openos.dev/v1alpha1', kind: 'AgentPool', metadata: { name: 'auto', namespace } };
     await writeFile(file, JSON.stringify({ ...manifest, spec: { template: { spec: { image } } } }));
     await world.cluster.kubectl('apply', '-f', file);
-    const { generation } = (await pool('auto'))?.metadata ?? {};
-    await ready('auto', 3);
+    const { generation } = (await pools.pool('auto'))?.metadata ?? {};
+    await pools.ready('auto', 3);
     await world.cluster.kubectl('apply', '-f', file);
-    expect((await pool('auto'))?.metadata.generation).toBe(generation);
-    expect((await pool('auto'))?.spec.replicas).toBe(3);
-    await remove('auto');
+    expect((await pools.pool('auto'))?.metadata.generation).toBe(generation);
+    expect((await pools.pool('auto'))?.spec.replicas).toBe(3);
+    await pools.remove('auto');
     await world.recorded(uid, 'Deleted');
     await rm(folder, { recursive: true });
   }, 120_000);
 
   it('counts an Agent that has gone until its pod has', async () => {
-    const uid = await createPool('slow', { replicas: 1 });
-    await ready('slow', 1);
-    const [agent] = await members(uid);
+    const uid = await pools.create('slow', { replicas: 1 });
+    await pools.ready('slow', 1);
+    const [agent] = await pools.members(uid);
     const [pod] = await world.podsOf(agent?.metadata.uid ?? '');
     const finalizers = (list: readonly string[] | null) => {
       const body = JSON.stringify({ metadata: { finalizers: list } });
@@ -296,34 +239,38 @@ describe('an AgentPool', () => {
     await finalizers(['openos.test/hold']);
     await world.delete({ resource: agentResource, namespace, name: agent?.metadata.name ?? '' });
     const leaves = ({ replicas, terminatingReplicas }: AgentPoolStatus) => replicas === 0 && terminatingReplicas === 1;
-    await status('slow', 'one on its way out', leaves);
-    expect(await members(uid)).toEqual([]);
+    await pools.status('slow', 'one on its way out', leaves);
+    expect(await pools.members(uid)).toEqual([]);
     await finalizers(null);
-    expect(await ready('slow', 1)).toMatchObject({ terminatingReplicas: 0 });
-    await remove('slow');
+    expect(await pools.ready('slow', 1)).toMatchObject({ terminatingReplicas: 0 });
+    await pools.remove('slow');
     await world.recorded(uid, 'Deleted');
   });
 
   it('leaves a stranger under its names alone, and an Agent that was taken from it', async () => {
-    const uid = await createPool('guest', { replicas: 1 });
-    await ready('guest', 1);
-    const [lost] = await members(uid);
+    const uid = await pools.create('guest', { replicas: 1 });
+    await pools.ready('guest', 1);
+    const [lost] = await pools.members(uid);
     const name = lost?.metadata.name ?? '';
     const released = JSON.stringify({ metadata: { ownerReferences: null } });
     await world.cluster.kubectl('patch', 'agent', name, '-n', namespace, '--type=merge', '-p', released);
-    const shown = await status('guest', 'another name', (s) => s.collisionCount === 1 && s.availableReplicas === 1);
+    const shown = await pools.status(
+      'guest',
+      'another name',
+      (s) => s.collisionCount === 1 && s.availableReplicas === 1,
+    );
     expect(shown.replicas).toBe(1);
     expect((await world.agent(namespace, name))?.metadata.uid).toBe(lost?.metadata.uid);
-    await remove('guest');
+    await pools.remove('guest');
     await world.recorded(uid, 'Deleted');
     expect((await world.agent(namespace, name))?.metadata.uid).toBe(lost?.metadata.uid);
     await world.delete({ resource: agentResource, namespace, name });
   });
 
   it('lets its Agents live when it is deleted with --cascade=orphan', async () => {
-    const uid = await createPool('parent', { replicas: 2 });
-    await ready('parent', 2);
-    const before = (await members(uid)).map(({ metadata }) => metadata.uid);
+    const uid = await pools.create('parent', { replicas: 2 });
+    await pools.ready('parent', 2);
+    const before = (await pools.members(uid)).map(({ metadata }) => metadata.uid);
     await world.cluster.kubectl('delete', 'agentpool', 'parent', '-n', namespace, '--cascade=orphan');
     await world.recorded(uid, 'Deleted');
     const { items } = await world.cluster.client.list<StoredAgent>(agentResource, { namespace });
@@ -345,13 +292,13 @@ describe('an AgentPool', () => {
       return standing?.status?.used !== undefined;
     };
     await eventually('the quota is in force', used);
-    const uid = await createPool('many', { replicas: 4 });
-    const shown = await reasonIs('many', 'AgentRejected');
+    const uid = await pools.create('many', { replicas: 4 });
+    const shown = await pools.reasonIs('many', 'AgentRejected');
     expect(shown.replicas).toBe(2);
     expect(findCondition(shown.conditions ?? [], 'ReplicaFailure')).toMatchObject({ status: 'True' });
     await world.delete({ resource, namespace, name: 'few' });
-    await ready('many', 4);
-    await remove('many');
+    await pools.ready('many', 4);
+    await pools.remove('many');
     await world.recorded(uid, 'Deleted');
   });
 });
@@ -362,40 +309,40 @@ describe('an operator that is killed', () => {
   it('in the middle of a scale-up and of a roll-out: the pool comes out as asked, with not one Agent too many', async () => {
     const env = { OPENOS_POD_NAME: 'openos-mortal' };
     const first = await world.startOperator(env);
-    const uid = await createPool('mortal', { replicas: 20 });
+    const uid = await pools.create('mortal', { replicas: 20 });
     const stop = await watchCounts(uid);
-    await eventually('some Agents are made', async () => (await members(uid)).length > 3, deadlineMs);
+    await eventually('some Agents are made', async () => (await pools.members(uid)).length > 3, deadlineMs);
     await first.kill();
     const second = await world.startOperator(env);
-    await ready('mortal', 20);
+    await pools.ready('mortal', 20);
     expect(stop().most).toBe(20);
 
     const stopAgain = await watchCounts(uid);
-    await patch('mortal', { template: { spec: { image: 'registry.test/agent:2' } } });
-    const replaced = async () => (await members(uid)).some(({ spec }) => spec.image !== image);
+    await pools.patch('mortal', { template: { spec: { image: 'registry.test/agent:2' } } });
+    const replaced = async () => (await pools.members(uid)).some(({ spec }) => spec.image !== image);
     await eventually('the roll-out has begun', replaced, deadlineMs);
     await second.kill();
     await world.startOperator(env);
-    const shown = await ready('mortal', 20);
+    const shown = await pools.ready('mortal', 20);
     expect(shown.updatedReplicas).toBe(20);
     const { most, leastReady } = stopAgain();
     expect(most).toBeLessThanOrEqual(25);
     expect(leastReady).toBeGreaterThanOrEqual(15);
     expect(await told(uid)).toEqual(['agentpool.created 20', 'agentpool.updated 20']);
-    await remove('mortal');
+    await pools.remove('mortal');
     await world.recorded(uid, 'Deleted');
   }, 180_000);
 
   it('and a pool that goes meanwhile is told of afterwards; its Agents are gone', async () => {
     const first = await world.startOperator();
-    const uid = await createPool('unseen', { replicas: 2 });
-    await ready('unseen', 2);
+    const uid = await pools.create('unseen', { replicas: 2 });
+    await pools.ready('unseen', 2);
     await first.kill();
-    await remove('unseen');
-    await eventually('the pool is gone', async () => (await pool('unseen')) === undefined);
+    await pools.remove('unseen');
+    await eventually('the pool is gone', async () => (await pools.pool('unseen')) === undefined);
     await world.startOperator();
     await world.recorded(uid, 'Deleted');
-    expect(await members(uid)).toEqual([]);
+    expect(await pools.members(uid)).toEqual([]);
     expect(await told(uid)).toEqual(['agentpool.created 2', 'agentpool.deleted 2']);
   });
 });
