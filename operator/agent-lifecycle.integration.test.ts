@@ -2,7 +2,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findCondition } from './kernel/conditions.ts';
 import { podResource } from './resources/builtin.ts';
 import { agentResource } from './resources/own.ts';
+import { readHistory } from './store/repositories/history.ts';
+import { listProjected, projectedHistory } from './store/repositories/projection.ts';
 import { eventually } from './testkit/eventually.ts';
+import { openTestDatabase } from './testkit/store.ts';
 import { startWorld, type World } from './testkit/world.ts';
 
 let world: World;
@@ -43,6 +46,30 @@ describe('an Agent in a healthy world', () => {
       name: status.podRef?.name ?? '',
     });
     expect(pod?.metadata.annotations?.['openos.dev/traceparent']).toContain(events[0]?.event.trace_id);
+  });
+
+  it('has its events acknowledged, and is known to the projection as its events told it', async () => {
+    const { metadata } = await world.createAgent('life', 'known');
+    await world.ready('life', 'known');
+    const database = openTestDatabase(world.postgres, 1);
+    await eventually('its events are acknowledged', async () => {
+      const history = await readHistory(database.db, 'agent', metadata.uid);
+      return Object.values(history.latestByPhase).every(({ event }) => event.state === 'Acknowledged');
+    });
+    const projected = await listProjected(database.db, 'agent', 'life');
+    expect(projected.find(({ aggregateId }) => aggregateId === metadata.uid)).toMatchObject({
+      namespace: 'life',
+      name: 'known',
+      phase: 'Ready',
+      sequence: 4,
+    });
+    expect((await projectedHistory(database.db, metadata.uid)).map(({ eventType }) => eventType)).toEqual([
+      'agent.created',
+      'agent.scheduled',
+      'agent.starting',
+      'agent.ready',
+    ]);
+    await database.close();
   });
 
   it('leaves no pod behind when it is deleted, and says so', async () => {
