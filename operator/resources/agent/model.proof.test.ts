@@ -20,7 +20,6 @@ const two = [
   'the caches fall behind',
   'the database goes away',
   'the broker goes away',
-  'the Tenant drains',
   'its spec is another',
   'it is suspended',
   'it is deleted',

@@ -187,7 +187,7 @@ function operatorMoves(state: ModelState, options: AgentModelOptions): readonly 
   // As observeAgent does: before a pod is called lost the API server itself is asked whether the Agent stands.
   const isLost = observed.pods.length === 0 && withPod.has(lastOf(state)?.to ?? '');
   const isCertain = !(observed.agent !== undefined && isLost && state.agent === undefined);
-  if (!isCertain) return [{ name: 'the operator looks', to: { ...resting, due: state.now + 500 } }];
+  if (!isCertain) return [{ name: 'the operator looks', to: { ...resting, ...ended(resting, undefined) } }];
   const decision = options.decide(observed, state.now);
   options.onPass(state, observed, decision);
   const writes = writesOf(state, decision);
@@ -217,12 +217,14 @@ export function writesOf(state: ModelState, { transitions, plan, status }: Agent
   ];
 }
 
-/** The queue's part: when the key comes again. A pass that failed is tried again soon. */
+/** The queue's part: when the key comes again. A pass that failed is tried again after a moment. */
 function ended({ now, woken }: ModelState, outcome: Outcome | undefined): Pick<ModelState, 'woken' | 'due'> {
-  const again = outcome === undefined || (outcome.kind === 'requeue' && outcome.afterMs === 0);
-  const due = outcome?.kind === 'requeue' && outcome.afterMs > 0 ? now + outcome.afterMs : undefined;
-  return { woken: woken || again, due };
+  if (outcome === undefined) return { woken, due: now + backoffMs };
+  if (outcome.kind === 'settled') return { woken, due: undefined };
+  return outcome.afterMs === 0 ? { woken: true, due: undefined } : { woken, due: now + outcome.afterMs };
 }
+
+const backoffMs = 500;
 
 /** The ledger refuses in the same statement: whoever saw a free place may not be the one who gets it. */
 function isShort(write: Write, { places }: AgentModelOptions): boolean {
