@@ -61,7 +61,9 @@ start() {
   local port=$1
   mkdir -p "$dir"
   # the API server refuses to announce a loopback address as an endpoint: let it announce none
-  control_plane_config "$dir" "$port" 127.0.0.1 "kube-apiserver endpoint-reconciler-type none" >"$dir/kwok.yaml"
+  control_plane_config "$dir" "$port" 127.0.0.1 "kube-apiserver endpoint-reconciler-type none" \
+    "kube-apiserver audit-policy-file $hack_cluster/manifests/audit-policy.yaml" \
+    "kube-apiserver audit-log-path $dir/audit.log" >"$dir/kwok.yaml"
   control_plane_start "$dir" >"$dir/up.log" 2>&1 || return 1
   control_plane_kubeconfig "$dir" "https://127.0.0.1:$port" "$name" >"$dir/kubeconfig"
   kubectl create -f "$hack_cluster/manifests/runtimeclass.yaml" >>"$dir/up.log" 2>&1 || return 1

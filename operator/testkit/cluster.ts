@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { inject } from 'vitest';
 import { KubeClient } from '../kernel/client.ts';
@@ -68,6 +68,8 @@ export function lightCluster(): Promise<LightCluster> {
 }
 
 export type OwnCluster = LightCluster & {
+  /** Path of what the API server wrote down of the operator's requests. */
+  readonly auditLog: string;
   /** Ends the API server and starts it again; resolves when it is ready. */
   restartApiServer(): Promise<void>;
 };
@@ -79,6 +81,7 @@ export async function ownCluster(name = nameInRun()): Promise<OwnCluster> {
   });
   return {
     ...cluster,
+    auditLog: join(dirname(cluster.kubeconfig), 'audit.log'),
     restartApiServer: async () => {
       await restartProcess('kube-apiserver', `/light-${name}/`, Number(cluster.credentials.server.port));
       await eventually('the API server is ready again', () => cluster.kubectl('get', '--raw', '/readyz'), 60_000);

@@ -15,6 +15,8 @@ import { podResource } from '../resources/builtin.ts';
 import { agentResource, tenantResource } from '../resources/own.ts';
 import type { Database } from '../store/db.ts';
 import { currentEpoch } from '../store/repositories/leadership.ts';
+import { replayAudit } from './audit.ts';
+import { operatorKubeconfig } from './chart.ts';
 import { type LightCluster, type OwnCluster, ownCluster } from './cluster.ts';
 import { eventually } from './eventually.ts';
 import { type NatsOptions, startNats, type TestNats } from './nats.ts';
@@ -91,7 +93,8 @@ export async function startWorld(options: Pick<NatsOptions, 'syncAlways'> = {}):
   for (const crd of await customResourceDefinitions()) await cluster.applyCrd(crd);
   const home = await mkdtemp(join(tmpdir(), 'openos-world-'));
   const apiServer = await new TcpProxy(Number(cluster.credentials.server.port)).start();
-  const kubeconfig = await kubeconfigThrough(apiServer, cluster, home);
+  // As in a release: an operator with another right than config/rbac gives would prove nothing.
+  const kubeconfig = await kubeconfigThrough(apiServer, cluster, home, await operatorKubeconfig(cluster, 'default'));
   const parts = { kubeconfig, databaseUrl: postgres.url, natsUrl: nats.url };
   const migrated = await runOperator('migrate', parts);
   if (migrated.code !== 0) throw new Error(`migrate failed: ${migrated.output}`);
@@ -102,7 +105,7 @@ export async function startWorld(options: Pick<NatsOptions, 'syncAlways'> = {}):
     postgres,
     nats,
     apiServer,
-    ...operatorsOf(parts, operators),
+    ...operatorsOf(parts, operators, cluster.kubeconfig),
     ...tenantsOf(cluster),
     ...agentsOf(cluster),
     ...recordOf(database),
@@ -117,13 +120,15 @@ export async function startWorld(options: Pick<NatsOptions, 'syncAlways'> = {}):
     },
     stop: async () => {
       await killAll(operators);
+      const { refused } = await replayAudit(cluster.auditLog);
       await Promise.all([apiServer.close(), database.close()]);
       await Promise.all([nats.stop(), postgres.stop(), cluster.close(), rm(home, { recursive: true })]);
+      if (refused.length > 0) throw new Error(`the operator lacks rights: ${[...new Set(refused)].join(', ')}`);
     },
   };
 }
 
-function operatorsOf(parts: OperatorOptions, operators: TestOperator[]) {
+function operatorsOf(parts: OperatorOptions, operators: TestOperator[], adminKubeconfig: string) {
   async function launchOperator(env: Environment = {}): Promise<TestOperator> {
     const operator = await startOperator({ ...parts, env });
     operators.push(operator);
@@ -137,8 +142,11 @@ function operatorsOf(parts: OperatorOptions, operators: TestOperator[]) {
       await operator.ready();
       return operator;
     },
-    run: (command: 'controller' | 'migrate' | 'prepare-uninstall', env: Environment = {}) =>
-      runOperator(command, { ...parts, env }),
+    run: (command: 'controller' | 'migrate' | 'prepare-uninstall', env: Environment = {}) => {
+      // The hook of the uninstall has an account of its own.
+      const kubeconfig = command === 'prepare-uninstall' ? adminKubeconfig : parts.kubeconfig;
+      return runOperator(command, { ...parts, kubeconfig, env });
+    },
   };
 }
 
@@ -240,8 +248,13 @@ function recordOf({ db }: Database): Pick<World, 'rows' | 'recorded' | 'epoch' |
   };
 }
 
-async function kubeconfigThrough(proxy: TcpProxy, cluster: LightCluster, home: string): Promise<string> {
-  const text = await readFile(cluster.kubeconfig, 'utf8');
+async function kubeconfigThrough(
+  proxy: TcpProxy,
+  cluster: LightCluster,
+  home: string,
+  direct: string,
+): Promise<string> {
+  const text = await readFile(direct, 'utf8');
   const path = join(home, 'kubeconfig');
   await writeFile(path, text.replaceAll(`:${cluster.credentials.server.port}`, `:${proxy.port}`));
   return path;
