@@ -8,6 +8,7 @@ import { placeRules } from './resources/places.ts';
 import { recountPlaces } from './store/repositories/ledger.ts';
 import { unitOfWork } from './store/unit-of-work.ts';
 import { eventually } from './testkit/eventually.ts';
+import { kindsAreCounted } from './testkit/quotas.ts';
 import { openTestDatabase } from './testkit/store.ts';
 import { startWorld, type World } from './testkit/world.ts';
 
@@ -22,6 +23,7 @@ const ready = ({ conditions = [] }: TenantStatus) => isTrue(conditions, 'Ready')
 beforeAll(async () => {
   world = await startWorld();
   await world.startOperator();
+  await kindsAreCounted(world);
 });
 afterAll(() => world?.stop());
 
