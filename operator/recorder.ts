@@ -1,7 +1,7 @@
 import { encode } from './events/registry.ts';
 import type { EventType } from './events/schemas/index.ts';
 import type { Fence } from './kernel/client.ts';
-import { hasCode, notLeader, OperatorError } from './kernel/errors.ts';
+import { classify, hasCode, notLeader, OperatorError } from './kernel/errors.ts';
 import type { Logger } from './kernel/logger.ts';
 import type { AgentTransition } from './resources/agent/events.ts';
 import type { AgentObserved } from './resources/agent/facts.ts';
@@ -99,14 +99,28 @@ export class LeaderEpoch {
     }
   }
 
-  /** Nobody else records from here on, so this is when the ledger can be made what the rows say. */
   async #takeOver(): Promise<number> {
-    const { db } = this.#database;
-    const epoch = await takeOver(db, this.#holder);
-    const recount = await unitOfWork(db, epoch, (trx) => recountPlaces(trx, Object.values(placeRules)));
-    const drifted = Object.values(recount).some((number) => number > 0);
-    if (drifted) this.#log.warn({ ...recount }, 'the quota ledger was not what the rows say; it is again');
+    const epoch = await takeOver(this.#database.db, this.#holder);
+    await this.#recount(epoch);
     return epoch;
+  }
+
+  /**
+   * Nobody else records from here on, so this is when the ledger can be made what the rows say. It is written with
+   * them and should be so already: a count that takes too long must not keep a leader from recording.
+   */
+  async #recount(epoch: number): Promise<void> {
+    try {
+      const { db } = this.#database;
+      const recount = await unitOfWork(db, epoch, (trx) => recountPlaces(trx, Object.values(placeRules)));
+      const drifted = Object.values(recount).some((number) => number > 0);
+      const code = 'LedgerDrifted';
+      if (drifted) this.#log.warn({ code, ...recount }, 'the quota ledger was not what the rows say; it is again');
+    } catch (error) {
+      const { code, message } = classify(error);
+      if (code === 'NotLeader') throw error;
+      this.#log.warn({ code }, `the quota ledger could not be compared with the rows: ${message}`);
+    }
   }
 
   /** Somebody took the record who had slept with that statement in hand: as long as we lead it is taken back. */

@@ -118,7 +118,9 @@ export async function recountPlaces(trx: Trx, rules: readonly PlaceRule[]): Prom
         select tenant_id, from_phase, to_phase, detail from transition
         where aggregate_id = f.aggregate_id order by seq desc limit 1
       ) l
-      where not jsonb_exists(rule.resting,
+      -- Most of those that ever were are Deleted: an index tells, without a look at their rows.
+      where not exists (select 1 from transition d where d.aggregate_id = f.aggregate_id and d.to_phase = 'Deleted')
+        and not jsonb_exists(rule.resting,
         case when l.to_phase = rule.leaving then coalesce(l.from_phase, l.to_phase) else l.to_phase end)
     ), removed as (
       delete from tenant_place p where not exists (select 1 from holder where holder.aggregate_id = p.aggregate_id)
