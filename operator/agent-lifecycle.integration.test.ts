@@ -92,6 +92,23 @@ describe('an Agent in a healthy world', () => {
     ]);
   });
 
+  it('has in the audit log who asked for what, and what it was before', async () => {
+    const { uid } = (await world.createAgent('life', 'audited')).metadata;
+    await world.ready('life', 'audited');
+    const patch = ['--type=merge', '-p', '{"spec":{"operatingMode":"Suspended"}}', '--field-manager=anna'];
+    await world.cluster.kubectl('patch', 'agent', '-n', 'life', 'audited', ...patch);
+    await world.recorded(uid, 'Suspended');
+    const database = openTestDatabase(world.postgres, 1);
+    const rows = database.db.selectFrom('audit_log').where('aggregate_id', '=', uid).orderBy('id');
+    const [first, ...later] = await rows.select(['actor', 'action', 'detail']).execute();
+    await database.close();
+    expect(first).toMatchObject({ actor: 'openos-controller', detail: { from: null, namespace: 'life' } });
+    expect(later.at(-1)).toMatchObject({
+      action: expect.stringContaining('agent.stopped'),
+      detail: { manager: 'anna', name: 'audited', to: 'Suspended' },
+    });
+  });
+
   it('is suspended without a pod and resumed with a new one', async () => {
     const { metadata } = await world.createAgent('life', 'nap');
     const before = await world.status('life', 'nap', 'Ready', (s) => s.phase === 'Ready');

@@ -3,6 +3,7 @@ import type { Agent } from './api/v1alpha1/agent.ts';
 import type { AgentPool } from './api/v1alpha1/agentpool.ts';
 import { labels } from './api/v1alpha1/names.ts';
 import type { Tenant } from './api/v1alpha1/tenant.ts';
+import { withoutManagedFields } from './kernel/cache.ts';
 import type { KubeClient } from './kernel/client.ts';
 import type { Clock } from './kernel/clock.ts';
 import type { Logger } from './kernel/logger.ts';
@@ -171,7 +172,7 @@ export class WrittenObjects<T extends StoredObject> {
 
   /** Remember what the API server answered to a write. */
   set(object: T): void {
-    this.#written.set(object.metadata.uid, object);
+    this.#written.set(object.metadata.uid, withoutManagedFields(object));
   }
 
   /** The newer of the cached object and what we wrote. */

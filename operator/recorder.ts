@@ -3,6 +3,7 @@ import type { EventType } from './events/schemas/index.ts';
 import type { Fence } from './kernel/client.ts';
 import { classify, hasCode, notLeader, OperatorError } from './kernel/errors.ts';
 import type { Logger } from './kernel/logger.ts';
+import type { ObjectMeta } from './kernel/object.ts';
 import type { AgentTransition } from './resources/agent/events.ts';
 import type { AgentObserved } from './resources/agent/facts.ts';
 import { type AgentHistory, type AgentRow, lastRow } from './resources/agent/history.ts';
@@ -141,18 +142,38 @@ export type RecorderPorts = {
 
 const actor = 'openos-controller';
 
-/** Records all that one pass observed of an agent: transitions, their events and an audit row, in one transaction. */
+/**
+ * Records all that one pass observed of an agent: transitions, their events and an audit row, in one transaction.
+ * Returns the history as it is then.
+ */
 export async function recordAgent(
   ports: RecorderPorts,
   observed: AgentObserved,
   transitions: readonly AgentTransition[],
-): Promise<void> {
+): Promise<AgentHistory> {
   const last = lastRow(observed.history);
-  const change = { from: last?.to ?? null, to: transitions.at(-1)?.to };
-  await record(ports, 'agent', observed, last, transitions, change);
+  const change = { ...writerOf(observed.agent), from: last?.to ?? null, to: transitions.at(-1)?.to };
+  const recorded = await record(ports, 'agent', observed, last, transitions, change);
   for (const { from, to, detail } of transitions) {
     if (to === 'Ready' && from !== 'NotReady') ports.metrics.agentStarted(detail.startLatencyMilliseconds ?? 0);
   }
+  return historyAfter(observed, transitions, recorded);
+}
+
+/** As {@link agentHistory} would read it. */
+function historyAfter(
+  { history, traceparent }: AgentObserved,
+  transitions: readonly AgentTransition[],
+  { tenantId, eventIds }: Recorded,
+): AgentHistory {
+  const before = history.kind === 'known' ? history : { latestByPhase: {}, last: undefined };
+  const lastSeq = before.last?.seq ?? 0;
+  const rows = transitions.map(({ event, ...row }, index): AgentRow => {
+    const told = { id: eventIds[index] ?? '', type: event.type, state: 'Pending' } as const;
+    return { ...row, seq: lastSeq + 1 + index, tenantId, traceparent, event: told };
+  });
+  const latestByPhase = { ...before.latestByPhase, ...Object.fromEntries(rows.map((row) => [row.to, row])) };
+  return { kind: 'known', last: rows.at(-1) ?? before.last, latestByPhase };
 }
 
 /** Reads what is recorded of a pool; a database that is away is an answer, not an error. */
@@ -183,7 +204,8 @@ export async function recordPool(
 ): Promise<void> {
   const last = lastPoolRow(observed.history);
   const rows = transitions.map((transition) => ({ ...transition, attempt: 0 }));
-  await record(ports, 'agentpool', observed, last, rows, { from: last?.detail ?? null, to: rows.at(-1)?.detail });
+  const change = { ...writerOf(observed.pool), from: last?.detail ?? null, to: rows.at(-1)?.detail };
+  await record(ports, 'agentpool', observed, last, rows, change);
 }
 
 /** Reads what is recorded of Tenants of this name, and its ledger; a database that is away is an answer, not an error. */
@@ -214,7 +236,7 @@ function tenantRow({ seq, to, tenantId, detail, traceContext }: RecordedTransiti
 /** As {@link recordAgent}, for a Tenant; what the ledger learns with it is in the same transaction. */
 export async function recordTenant(
   ports: Omit<RecorderPorts, 'recorded'> & { readonly recorded: (id: string) => void },
-  { name, traceparent }: Pick<TenantObserved, 'name' | 'traceparent'>,
+  { name, tenant, traceparent }: Pick<TenantObserved, 'name' | 'tenant' | 'traceparent'>,
   records: readonly TenantRecord[],
 ): Promise<void> {
   const { database, epoch, freed } = ports;
@@ -224,7 +246,7 @@ export async function recordTenant(
       if (each.kind === 'book') return bookPlaces(db, name, each.namespaces);
       const tenancy = { kind: 'member', tenant: name } as const;
       const observed = { uid: each.id, namespace: '', name, tenancy, traceparent };
-      const change = { from: each.last?.detail ?? null, to: each.detail };
+      const change = { ...writerOf(tenant), from: each.last?.detail ?? null, to: each.detail };
       // The publisher has to find it committed.
       await record(
         { ...ports, recorded: () => undefined },
@@ -242,6 +264,12 @@ export async function recordTenant(
   }
 }
 
+/** Who wrote the desired state this follows from: the field manager, which is all that an object says of it. */
+function writerOf(object: { readonly metadata: object } | undefined): { readonly manager?: string } {
+  const { lastManager } = (object?.metadata ?? {}) as ObjectMeta;
+  return lastManager === undefined ? {} : { manager: lastManager };
+}
+
 type Observed = Pick<AgentObserved, 'uid' | 'namespace' | 'name' | 'tenancy' | 'traceparent'>;
 type Transition = {
   readonly from: string;
@@ -252,6 +280,8 @@ type Transition = {
   readonly detail: Readonly<Record<string, unknown>>;
   readonly event: { readonly type: EventType; readonly data: Readonly<Record<string, unknown>> };
 };
+
+type Recorded = { readonly tenantId: string; readonly eventIds: readonly string[] };
 
 type LastRow = { readonly seq: number; readonly from?: string; readonly to: string; readonly tenantId: string };
 
@@ -279,13 +309,24 @@ async function record(
   transitions: readonly Transition[],
   change: Readonly<Record<string, unknown>>,
   db: Db = database.db,
-): Promise<void> {
+): Promise<Recorded> {
   const { uid, namespace, name, tenancy, traceparent } = observed;
   const lastSeq = last?.seq ?? 0;
   const place = kind === 'tenant' ? undefined : placeChange(kind, observed, last, transitions.at(-1));
   // Whose it was when its story began: a namespace that changes hands takes no story along.
   const tenantId = last?.tenantId ?? (tenancy.kind === 'member' ? tenancy.tenant : '');
   const aggregate = { kind, id: uid } as const;
+  const outbox = transitions.map(({ event, observedAt }, index) =>
+    encode({
+      type: event.type,
+      aggregate,
+      tenantId,
+      seq: lastSeq + 1 + index,
+      occurredAt: new Date(observedAt),
+      traceContext: traceparent,
+      data: event.data,
+    }),
+  );
   await recordTransitions(db, {
     aggregate,
     tenantId,
@@ -296,17 +337,7 @@ async function record(
       from: from === 'New' ? null : from,
       observedAt: new Date(observedAt),
     })),
-    outbox: transitions.map(({ event, observedAt }, index) =>
-      encode({
-        type: event.type,
-        aggregate,
-        tenantId,
-        seq: lastSeq + 1 + index,
-        occurredAt: new Date(observedAt),
-        traceContext: traceparent,
-        data: event.data,
-      }),
-    ),
+    outbox,
     ...(place === undefined ? {} : { place }),
     audit: {
       actor,
@@ -320,4 +351,5 @@ async function record(
   recorded();
   if (place?.kind === 'release') freed(tenancy.kind === 'member' ? tenancy.tenant : tenantId);
   for (const { from, to } of transitions) metrics.transitioned(kind, from, to);
+  return { tenantId, eventIds: outbox.map(({ eventId }) => eventId) };
 }

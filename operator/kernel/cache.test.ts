@@ -64,10 +64,21 @@ describe('the cache', () => {
     );
   });
 
-  test('managedFields are dropped, nothing else', () => {
+  test('of managedFields stays who last wrote anything but the status', () => {
     const object = anObject('u1', 'x');
-    const fat = { ...object, metadata: { ...object.metadata, managedFields: [{ manager: 'kubectl' }] } };
-    expect(withoutManagedFields(fat)).toEqual(object);
+    const managedFields = [
+      { manager: 'helm', time: '2030-01-01T00:00:00Z' },
+      { manager: 'kubectl-edit', time: '2030-01-01T00:00:02Z' },
+      { manager: 'argocd', time: '2030-01-01T00:00:01Z' },
+      { manager: 'openos', time: '2030-01-01T00:00:03Z', subresource: 'status' },
+    ];
+    const fat = { ...object, metadata: { ...object.metadata, managedFields } };
+    expect(withoutManagedFields(fat)).toEqual({
+      ...object,
+      metadata: { ...object.metadata, lastManager: 'kubectl-edit' },
+    });
+    const ours = { ...object, metadata: { ...object.metadata, managedFields: managedFields.slice(3) } };
+    expect(withoutManagedFields(ours)).toEqual(object);
     expect(withoutManagedFields(object)).toBe(object);
   });
 });

@@ -80,11 +80,23 @@ export class ObjectCache<T extends StoredObject> {
   }
 }
 
-/** The object without `managedFields`, which is half of it and of no use to us. */
+type ManagedFields = readonly { readonly manager?: string; readonly subresource?: string; readonly time?: string }[];
+
+/** The object without `managedFields`, which is half of it; of them only who last wrote the object is kept. */
 export function withoutManagedFields<T extends StoredObject>(object: T): T {
   if (!('managedFields' in object.metadata)) return object;
-  const { managedFields: _, ...metadata } = object.metadata;
-  return { ...object, metadata };
+  const { managedFields, ...metadata } = object.metadata;
+  const lastManager = lastManagerOf(managedFields as ManagedFields);
+  return { ...object, metadata: { ...metadata, ...(lastManager === undefined ? {} : { lastManager }) } };
+}
+
+function lastManagerOf(fields: ManagedFields): string | undefined {
+  const writers = fields.filter(({ subresource = '' }) => subresource === '');
+  const latest = writers.reduce<ManagedFields[number] | undefined>(
+    (last, each) => ((each.time ?? '') >= (last?.time ?? '') ? each : last),
+    undefined,
+  );
+  return latest?.manager;
 }
 
 function nameOf({ metadata }: StoredObject): string {

@@ -21,6 +21,8 @@ export type ObjectMeta = {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly ownerReferences?: readonly OwnerReference[];
   readonly finalizers?: readonly string[];
+  /** The field manager that last wrote anything but the status. Our caches keep it in place of managedFields. */
+  readonly lastManager?: string;
 };
 
 export type KubernetesObject = {
