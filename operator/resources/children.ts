@@ -8,6 +8,8 @@ export type ObservedChild = {
   readonly object: StoredObject;
   /** What we applied when the server made exactly this of it: it fills in defaults and writes amounts its own way. */
   readonly appliedFrom?: KubernetesObject;
+  /** This process has never applied it: whether it differs by what the server fills in alone is not known yet. */
+  readonly isUnproven?: true;
 };
 
 /** Whether the two say the same apart from metadata and status. */
@@ -52,8 +54,8 @@ export class AppliedChildren {
   /** The child as a decision sees it: the newer of cache and answer, and what it was made from, if nobody edited it. */
   look(resource: ResourceType, cached: StoredObject): ObservedChild {
     const applied = this.#applied.get(keyOf(resource, cached.metadata.namespace, cached.metadata.name));
-    if (applied === undefined || applied.answer.metadata.uid !== cached.metadata.uid)
-      return { resource, object: cached };
+    if (applied === undefined) return { resource, object: cached, isUnproven: true };
+    if (applied.answer.metadata.uid !== cached.metadata.uid) return { resource, object: cached };
     const object = isOlder(cached, applied.answer) ? applied.answer : cached;
     if (!sameContent(object, applied.answer)) return { resource, object };
     return { resource, object, appliedFrom: applied.wanted };

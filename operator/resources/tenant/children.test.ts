@@ -128,7 +128,9 @@ describe('what was applied', () => {
   test('is not known in what somebody edited or made anew, nor to a new leader', () => {
     expect(applied().look(limitRangeResource, served('10', '64')).appliedFrom).toBeUndefined();
     expect(applied().look(limitRangeResource, served('8', '1', 'u2')).appliedFrom).toBeUndefined();
-    expect(new AppliedChildren().look(limitRangeResource, served('10')).appliedFrom).toBeUndefined();
+    expect(applied().look(limitRangeResource, served('8', '1', 'u2')).isUnproven).toBeUndefined();
+    const { appliedFrom, isUnproven } = new AppliedChildren().look(limitRangeResource, served('10'));
+    expect({ appliedFrom, isUnproven }).toEqual({ isUnproven: true });
   });
 
   test('is unedited while only its status, its version or foreign annotations change', () => {

@@ -324,6 +324,23 @@ describe('what a Tenant has in its namespace', () => {
     expect(names(withChildren(served, other))).toEqual(['openos-limits']);
   });
 
+  test('is applied by a new leader without a word, because only then it knows what the server made of it', () => {
+    const active = shown(withChildren(standing(rich)));
+    const [first, ...others] = standing(rich);
+    if (first === undefined || active.tenant === undefined) throw new Error('no child');
+    const defaulted = { ...first, object: { ...first.object, spec: { policyTypes: ['Ingress', 'Egress'] } } };
+    const met = (child: ObservedChild) => withChildren([child, ...others], active.tenant);
+    const { plan, status, outcome } = decide(met({ ...defaulted, isUnproven: true }), t0);
+    expect(plan).toMatchObject([{ kind: 'apply', object: { metadata: { name: first.object.metadata.name } } }]);
+    expect({ status, outcome }).toEqual({ status: undefined, outcome: { kind: 'requeue', afterMs: 0 } });
+
+    const edited = decide(met(defaulted), t0).status;
+    expect(conditionOf(edited, 'Ready')).toMatchObject({ status: 'False', reason: 'NamespacesNotReady' });
+    const another = { ...active.tenant, metadata: { ...active.tenant.metadata, generation: 2 } };
+    const anew = decide(withChildren([{ ...defaulted, isUnproven: true }, ...others], another), t0).status;
+    expect(conditionOf(anew, 'Ready')).toMatchObject({ status: 'False', reason: 'NamespacesNotReady' });
+  });
+
   test('goes when the Tenant no longer asks for it', () => {
     expect(names(withChildren(standing(rich), aTenant()))).toEqual(['delete', 'delete']);
     const open = aTenant({ spec: { ...spec, network: { isolation: 'Unmanaged' } } });

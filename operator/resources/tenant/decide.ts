@@ -1,7 +1,7 @@
 import { finalizers } from '../../api/v1alpha1/names.ts';
 import type { Tenant, TenantStatus } from '../../api/v1alpha1/tenant.ts';
 import type { Action } from '../../kernel/action.ts';
-import { sameStatus } from '../../kernel/conditions.ts';
+import { findCondition, sameStatus } from '../../kernel/conditions.ts';
 import type { Decision } from '../../kernel/decision.ts';
 import { addFinalizer, isDeleting, removeFinalizer } from '../../kernel/finalizer.ts';
 import type { ObjectRef, StoredObject } from '../../kernel/object.ts';
@@ -73,6 +73,7 @@ export function decide(observed: TenantObserved, now: number): TenantDecision {
   if (guard.length > 0) return { transitions: [], plan: guard, outcome: settled };
   const setups = observed.namespaces.map((namespace) => setUp(tenant, namespace, observed.defaultRuntimeClass));
   const plan = [...isolatingFirst(setups.flatMap(({ todo }) => todo)), ...observed.released.flatMap(letGo)];
+  if (isShownReady(tenant) && isProof(plan, observed)) return { transitions: [], plan, outcome: requeue(0) };
   return finish(observed, tenant, plan, setups, namespaceProblem(setups), now);
 }
 
@@ -104,6 +105,25 @@ function converge(
   if (verdict.kind === 'refused') return [];
   const labelling = verdict.labelled ? [] : [labelNamespace(tenant, verdict.object, defaultRuntimeClass)];
   return [...labelling, ...convergeChildren(tenant, name, children)];
+}
+
+/** Whether nothing is done but to apply what stands there already, to learn what the server makes of it: a new leader's. */
+function isProof(plan: readonly Action[], { namespaces }: TenantObserved): boolean {
+  const unproven = namespaces.flatMap(({ children }) => children).filter(({ isUnproven }) => isUnproven);
+  const isUnproven = (action: Action) => {
+    if (action.kind !== 'apply') return false;
+    const { name, namespace } = action.object.metadata;
+    return unproven.some(
+      ({ resource, object: { metadata } }) =>
+        resource === action.resource && metadata.name === name && metadata.namespace === namespace,
+    );
+  };
+  return plan.length > 0 && plan.every(isUnproven);
+}
+
+function isShownReady({ metadata: { generation }, status }: Tenant): boolean {
+  const ready = findCondition(status?.conditions ?? [], 'Ready');
+  return ready?.status === 'True' && status?.observedGeneration === generation;
 }
 
 /** The first action that fails ends a plan: what closes every namespace comes before what the server may refuse. */
