@@ -41,6 +41,7 @@ test('two URLs are enough', () => {
     stream: { replicas: 1, syncs: 'interval', maxAgeMs: 604_800_000, maxBytes: 1_073_741_824 },
     allowUnsafeDatabase: false,
     requiredConsumers: [],
+    retention: { eventsMs: 604_800_000, transitionsMs: 7_776_000_000, auditMs: 31_536_000_000 },
     migrationWaitMs: 300_000,
     kubeconfig: undefined,
     otlpEndpoint: undefined,
@@ -66,6 +67,9 @@ test('everything can be set', () => {
       OPENOS_STREAM_MAX_AGE: '90m',
       OPENOS_STREAM_MAX_BYTES: '10Gi',
       OPENOS_REQUIRED_CONSUMERS: 'billing, search',
+      OPENOS_RETENTION_EVENTS: '2h',
+      OPENOS_RETENTION_TRANSITIONS: '3h',
+      OPENOS_RETENTION_AUDIT: '4h',
       OPENOS_MIGRATION_WAIT_SECONDS: '60',
       KUBECONFIG: '/kubeconfig',
       OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318',
@@ -84,15 +88,21 @@ test('everything can be set', () => {
     workers: 16,
     stream: { replicas: 3, syncs: 'always', maxAgeMs: 5_400_000, maxBytes: 10_737_418_240 },
     requiredConsumers: ['billing', 'search'],
+    retention: { eventsMs: 7_200_000, transitionsMs: 10_800_000, auditMs: 14_400_000 },
     migrationWaitMs: 60_000,
     kubeconfig: '/kubeconfig',
     otlpEndpoint: 'http://collector:4318',
   });
 });
 
+test('an event is kept at least as long as the stream has it', () => {
+  const { retention } = loadConfig({ ...required, OPENOS_RETENTION_EVENTS: '1h', OPENOS_STREAM_MAX_AGE: '2h' }, host);
+  expect(retention.eventsMs).toBe(7_200_000);
+});
+
 test('the configuration cannot be changed afterwards', () => {
   const config = loadConfig(required, host);
-  for (const part of [config, config.lease, config.stream]) expect(Object.isFrozen(part)).toBe(true);
+  for (const part of [config, config.lease, config.stream, config.retention]) expect(Object.isFrozen(part)).toBe(true);
 });
 
 test('a NATS cluster is several URLs', () => {
@@ -151,6 +161,7 @@ test.each([
   ['OPENOS_WORKERS', '257'],
   ['OPENOS_STREAM_REPLICAS', '6'],
   ['OPENOS_REQUIRED_CONSUMERS', 'billing.eu'],
+  ['OPENOS_RETENTION_AUDIT', 'forever'],
   ['OPENOS_STREAM_MAX_AGE', '168'],
   ['OPENOS_STREAM_MAX_AGE', '0h'],
   ['OPENOS_STREAM_MAX_AGE', '999ms'],

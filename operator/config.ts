@@ -28,6 +28,14 @@ export type Config = {
   readonly allowUnsafeDatabase: boolean;
   /** Durable consumers without whom no event counts as acknowledged, besides our own. */
   readonly requiredConsumers: readonly string[];
+  /** How long rows are kept that the operator itself needs no more. */
+  readonly retention: {
+    /** Events that are over; never shorter than the stream keeps them, so that it can be told again what it lost. */
+    readonly eventsMs: number;
+    /** The record of what is Deleted. */
+    readonly transitionsMs: number;
+    readonly auditMs: number;
+  };
   /** How long a start waits for the database to be there and migrated. */
   readonly migrationWaitMs: number;
   /** Path of a kubeconfig; without one the pod's own service account is used. */
@@ -89,6 +97,13 @@ const shared = {
   OPENOS_REQUIRED_CONSUMERS: names()
     .prefault('')
     .describe('durable consumers that must have had an event before it is Acknowledged, besides openos-projector'),
+  OPENOS_RETENTION_EVENTS: duration()
+    .prefault('168h')
+    .describe('how long an acknowledged event stays in Postgres; at least OPENOS_STREAM_MAX_AGE'),
+  OPENOS_RETENTION_TRANSITIONS: duration()
+    .prefault('90d')
+    .describe('how long the record of a deleted Agent, AgentPool or Tenant stays in Postgres'),
+  OPENOS_RETENTION_AUDIT: duration().prefault('365d').describe('how long the audit log goes back'),
   OPENOS_MIGRATION_WAIT_SECONDS: whole(1, 3_600).prefault('300').describe('how long to wait for a migrated database'),
   KUBECONFIG: z.string().optional().describe('kubeconfig file (default: the service account of the pod)'),
   OTEL_EXPORTER_OTLP_ENDPOINT: url('http', 'https')
@@ -157,6 +172,11 @@ function sharedConfig(values: z.output<typeof uninstallSchema>, host: HostFacts)
     }),
     allowUnsafeDatabase: values.OPENOS_ALLOW_UNSAFE_DATABASE,
     requiredConsumers: Object.freeze(values.OPENOS_REQUIRED_CONSUMERS),
+    retention: Object.freeze({
+      eventsMs: Math.max(values.OPENOS_RETENTION_EVENTS, values.OPENOS_STREAM_MAX_AGE),
+      transitionsMs: values.OPENOS_RETENTION_TRANSITIONS,
+      auditMs: values.OPENOS_RETENTION_AUDIT,
+    }),
     migrationWaitMs: values.OPENOS_MIGRATION_WAIT_SECONDS * 1_000,
     kubeconfig: values.KUBECONFIG,
     otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,

@@ -9,6 +9,7 @@ import type { Config } from './config.ts';
 import { Consumers } from './consumers.ts';
 import type { NatsBroker } from './events/nats-broker.ts';
 import { Publisher } from './events/publisher.ts';
+import { Retention } from './events/retention.ts';
 import type { Action } from './kernel/action.ts';
 import type { KubeClient } from './kernel/client.ts';
 import type { Clock } from './kernel/clock.ts';
@@ -37,6 +38,7 @@ import { type TenantPorts, tenantPass } from './resources/tenant/controller.ts';
 import type { Database } from './store/db.ts';
 import { listOpenAggregates } from './store/repositories/history.ts';
 import { outboxOf } from './store/repositories/outbox.ts';
+import { retentionSweeps } from './store/repositories/retention.ts';
 import type { ControllerName, Metrics } from './telemetry/metrics.ts';
 import { activeTraceparent, formatTraceparent, newTraceContext, withSpan } from './telemetry/tracing.ts';
 
@@ -94,6 +96,8 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     },
     onObstacle: () => queueAll(caches, agents, 'background', (agent) => !isToldAcknowledged(agent)),
   });
+  const sweeps = retentionSweeps(database.db, config.retention);
+  const retention = new Retention({ sweeps, log, metrics, clock });
   const expectations = new Expectations(clock);
   const written = { agents: new WrittenObjects<CachedAgent>(), tenants: new WrittenObjects<CachedTenant>() };
   const traces = new Map<string, string>();
@@ -136,6 +140,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   await Promise.race([caches.whenSynced(), aborted(ending)]);
   publisher.start();
   consumers.start();
+  retention.start();
   for (const controller of controllers) controller.start();
   const open = {
     agent: { queue: agents, cache: caches.agents },
@@ -160,7 +165,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   clearInterval(timer);
   await Promise.all(controllers.map((controller) => controller.stop(fence.broken.aborted ? 0 : drainMs)));
   await publisher.stop();
-  await consumers.stop();
+  await Promise.all([consumers.stop(), retention.stop()]);
   metrics.leading(false);
 }
 

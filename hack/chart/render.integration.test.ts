@@ -256,6 +256,7 @@ describe('the chart', () => {
     ['a size without a unit', ['postgres.storage.size=2'], '/postgres/storage/size'],
     ['a url of another database', ['postgres.url=mysql://db/openos'], '/postgres/url'],
     ['a duration without a unit', ['events.maxAge=12'], '/events/maxAge'],
+    ['a time to keep without a unit', ['retention.audit=90'], '/retention/audit'],
     ['an even number of stream replicas', ['events.streamReplicas=2'], '/events/streamReplicas'],
     ['a collector without a scheme', ['telemetry.otlpEndpoint=collector:4318'], '/telemetry/otlpEndpoint'],
     ['no Postgres at all', ['postgres.embedded=false'], 'postgres.embedded'],

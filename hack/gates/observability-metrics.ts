@@ -7,6 +7,7 @@ import {
   apiVerbs,
   controllerNames,
   reconcileResults,
+  retainedTables,
 } from '../../operator/telemetry/metrics.ts';
 import type { Finding, Verdict } from './verdict.ts';
 
@@ -25,6 +26,7 @@ const labelValues: Readonly<Record<string, readonly string[] | RegExp>> = {
   to: phases,
   /** Those of the configuration; the run has the one that is always there. */
   consumer: [projectorName],
+  table: retainedTables,
   version: /^(?:dev|\d+\.\d+\.\d+\S*)$/,
   le: /^(?:\+Inf|[\d.e+-]+)$/,
 };

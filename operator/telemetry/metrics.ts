@@ -39,6 +39,8 @@ export const apiResources = [
   'events',
 ] as const;
 
+export const retainedTables = ['outbox', 'transition', 'audit_log'] as const;
+
 export type ControllerName = (typeof controllerNames)[number];
 export type AggregateKind = (typeof aggregateKinds)[number];
 
@@ -231,6 +233,13 @@ function outboxMetrics(registry: Registry) {
     help: 'Messages of the stream the projection could not read or write and put aside.',
     registers,
   });
+  const removed = new Counter({
+    name: 'openos_retention_removed_total',
+    help: 'Rows removed because they have been kept for as long as configured.',
+    labelNames: ['table'],
+    registers,
+  });
+  const tableOf = closed(retainedTables);
   const acknowledged = new Histogram({
     name: 'openos_event_publish_latency_seconds',
     help: "Time from an event being committed until the broker's acknowledgement.",
@@ -256,6 +265,7 @@ function outboxMetrics(registry: Registry) {
       if (events !== undefined) lag.set({ consumer }, events);
     },
     eventParked: (): void => parked.inc(),
+    rowsRemoved: (table: string, rows: number): void => removed.inc({ table: tableOf(table) }, rows),
   } as const;
 }
 

@@ -102,6 +102,12 @@ app.kubernetes.io/part-of: openos
 - name: OPENOS_REQUIRED_CONSUMERS
   value: {{ join "," . | quote }}
 {{- end }}
+- name: OPENOS_RETENTION_EVENTS
+  value: {{ .Values.retention.events }}
+- name: OPENOS_RETENTION_TRANSITIONS
+  value: {{ .Values.retention.transitions }}
+- name: OPENOS_RETENTION_AUDIT
+  value: {{ .Values.retention.audit }}
 - name: OPENOS_DATABASE_URL
   valueFrom:
     secretKeyRef:
