@@ -42,6 +42,7 @@ test('two URLs are enough', () => {
     allowUnsafeDatabase: false,
     requiredConsumers: [],
     retention: { eventsMs: 604_800_000, transitionsMs: 7_776_000_000, auditMs: 31_536_000_000 },
+    auditMs: 30_000,
     migrationWaitMs: 300_000,
     kubeconfig: undefined,
     otlpEndpoint: undefined,

@@ -36,6 +36,8 @@ export type Config = {
     readonly transitionsMs: number;
     readonly auditMs: number;
   };
+  /** Between two comparisons of the record with the stream. */
+  readonly auditMs: number;
   /** How long a start waits for the database to be there and migrated. */
   readonly migrationWaitMs: number;
   /** Path of a kubeconfig; without one the pod's own service account is used. */
@@ -104,6 +106,9 @@ const shared = {
     .prefault('90d')
     .describe('how long the record of a deleted Agent, AgentPool or Tenant stays in Postgres'),
   OPENOS_RETENTION_AUDIT: duration().prefault('365d').describe('how long the audit log goes back'),
+  OPENOS_AUDIT_SECONDS: whole(1, 30)
+    .prefault('30')
+    .describe('how often the stream is compared with what was published to it'),
   OPENOS_MIGRATION_WAIT_SECONDS: whole(1, 3_600).prefault('300').describe('how long to wait for a migrated database'),
   KUBECONFIG: z.string().optional().describe('kubeconfig file (default: the service account of the pod)'),
   OTEL_EXPORTER_OTLP_ENDPOINT: url('http', 'https')
@@ -177,6 +182,7 @@ function sharedConfig(values: z.output<typeof uninstallSchema>, host: HostFacts)
       transitionsMs: values.OPENOS_RETENTION_TRANSITIONS,
       auditMs: values.OPENOS_RETENTION_AUDIT,
     }),
+    auditMs: values.OPENOS_AUDIT_SECONDS * 1_000,
     migrationWaitMs: values.OPENOS_MIGRATION_WAIT_SECONDS * 1_000,
     kubeconfig: values.KUBECONFIG,
     otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT,

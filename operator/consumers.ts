@@ -1,5 +1,7 @@
 import type { Config } from './config.ts';
 import { type AckObstacle, AckWatcher } from './events/ack-watcher.ts';
+import { Auditor } from './events/auditor.ts';
+import type { Discontinuity } from './events/auditor-checks.ts';
 import type { NatsBroker } from './events/nats-broker.ts';
 import { natsConsumer } from './events/nats-consumer.ts';
 import { natsObserver } from './events/nats-observer.ts';
@@ -9,11 +11,12 @@ import type { Clock } from './kernel/clock.ts';
 import type { Logger } from './kernel/logger.ts';
 import type { Database } from './store/db.ts';
 import { acknowledgementStoreOf } from './store/repositories/acknowledgement.ts';
+import { auditStoreOf } from './store/repositories/audit.ts';
 import { projectionStoreOf } from './store/repositories/projection.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 
 export type ConsumersParts = {
-  readonly config: Pick<Config, 'requiredConsumers'>;
+  readonly config: Pick<Config, 'auditMs' | 'podName' | 'requiredConsumers' | 'stream'>;
   readonly database: Database;
   readonly broker: NatsBroker;
   readonly metrics: Metrics;
@@ -26,12 +29,17 @@ export type ConsumersHooks = {
   readonly onAcknowledged: (aggregateIds: readonly string[]) => void;
   /** What stands in the way of acknowledging has changed. */
   readonly onObstacle: () => void;
+  /** The stream lost something, or was put back; so many events are published again. */
+  readonly onDiscontinuity: (found: Discontinuity, lost: number) => void;
+  /** Lost events wait for the publisher again. */
+  readonly onReturned: () => void;
 };
 
-/** The far side of the stream, as the leader has it: our own consumer, and the watch over all that are required. */
+/** The far side of the stream, as the leader has it: our own consumer, the watch over all that are required, and the audit. */
 export class Consumers {
   readonly #projector: Projector;
   readonly #watcher: AckWatcher;
+  readonly #auditor: Auditor;
   #obstacle: AckObstacle | undefined;
 
   constructor({ config, database, broker, metrics, clock, log }: ConsumersParts, hooks: ConsumersHooks) {
@@ -43,19 +51,35 @@ export class Consumers {
       metrics,
       clock,
     });
+    const observer = natsObserver(broker);
+    const required = [...new Set([projectorName, ...config.requiredConsumers])];
     this.#watcher = new AckWatcher({
       store: acknowledgementStoreOf(database.db),
-      observer: natsObserver(broker),
+      observer,
       broker,
-      required: [...new Set([projectorName, ...config.requiredConsumers])],
+      required,
       log,
       metrics,
       clock,
       onAcknowledged: hooks.onAcknowledged,
       onObstacle: (obstacle) => {
         this.#obstacle = obstacle;
+        if (obstacle?.reason === 'StreamDiscontinuity') this.#auditor.nudge();
         hooks.onObstacle();
       },
+    });
+    this.#auditor = new Auditor({
+      store: auditStoreOf(database.db, { actor: 'openos-auditor', detail: { host: config.podName } }),
+      observer,
+      broker,
+      limits: config.stream,
+      required,
+      log,
+      metrics,
+      clock,
+      auditMs: config.auditMs,
+      onDiscontinuity: hooks.onDiscontinuity,
+      onReturned: hooks.onReturned,
     });
   }
 
@@ -67,6 +91,12 @@ export class Consumers {
   start(): void {
     this.#projector.start();
     this.#watcher.start();
+    this.#auditor.start();
+  }
+
+  /** Says that the stream gave a number out a second time. */
+  suspect(message: string): void {
+    this.#auditor.suspect(message);
   }
 
   /** Says that something was published. */
@@ -75,6 +105,6 @@ export class Consumers {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#projector.stop(), this.#watcher.stop()]);
+    await Promise.all([this.#projector.stop(), this.#watcher.stop(), this.#auditor.stop()]);
   }
 }

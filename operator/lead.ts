@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Agent } from './api/v1alpha1/agent.ts';
 import { labels } from './api/v1alpha1/names.ts';
+import type { OperatorReason } from './api/v1alpha1/reasons.ts';
 import type { Tenant } from './api/v1alpha1/tenant.ts';
 import type { CachedAgent, CachedAgentPool, CachedTenant, Caches } from './caches.ts';
 import { agentKey, isPlaceWanted, WrittenObjects } from './caches.ts';
@@ -17,7 +18,7 @@ import { Controller, type ReconcileContext } from './kernel/controller.ts';
 import { hasCode } from './kernel/errors.ts';
 import { execute } from './kernel/execute.ts';
 import { Expectations } from './kernel/expectations.ts';
-import type { Leadership } from './kernel/leader.ts';
+import { type Leadership, leases } from './kernel/leader.ts';
 import type { Logger } from './kernel/logger.ts';
 import { controllerUid, type ResourceType, refOf, type StoredObject } from './kernel/object.ts';
 import { type Lane, WorkQueue } from './kernel/queue.ts';
@@ -89,12 +90,16 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
       for (const id of aggregates) agents.add(id);
       consumers.nudge();
     },
+    onSequenceReused: (message) => consumers.suspect(message),
   });
   const consumers = new Consumers(parts, {
     onAcknowledged: (aggregates) => {
       for (const id of aggregates) agents.addAfter(id, acknowledgedAfterMs);
     },
     onObstacle: () => queueAll(caches, agents, 'background', (agent) => !isToldAcknowledged(agent)),
+    onDiscontinuity: ({ message }, lost) =>
+      tellOperators(parts, 'StreamDiscontinuity', `${message}; ${lost} events are published again`),
+    onReturned: () => publisher.nudge(),
   });
   const sweeps = retentionSweeps(database.db, config.retention);
   const retention = new Retention({ sweeps, log, metrics, clock });
@@ -368,6 +373,24 @@ function tenancySources(caches: Caches) {
     tenantsOfNamespace: (name: string) => caches.tenants.byIndex('verified', name) as readonly Tenant[],
     namespace: (name: string) => caches.namespaces.getByName(undefined, name),
   };
+}
+
+/** What concerns no one resource is told by a Kubernetes Event of our Lease, for who runs the operator. */
+async function tellOperators(
+  { client, config, log }: LeaderParts,
+  reason: OperatorReason,
+  note: string,
+): Promise<void> {
+  const { namespace, lease } = config;
+  try {
+    const standing = await client.get<StoredObject>({ resource: leases, namespace, name: lease.name });
+    if (standing === undefined) return;
+    const { name, uid } = standing.metadata;
+    const regarding = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace, name, uid } as const;
+    await execute({ kind: 'event', type: 'Warning', regarding, reason, action: 'Audit', note }, { client, log });
+  } catch (err) {
+    log.debug({ err, reason }, 'a Kubernetes Event was not written');
+  }
 }
 
 /** A Kubernetes Event is a courtesy: nothing waits for it. */

@@ -6,6 +6,7 @@ import {
   apiResources,
   apiVerbs,
   controllerNames,
+  discontinuityReasons,
   reconcileResults,
   retainedTables,
 } from '../../operator/telemetry/metrics.ts';
@@ -17,6 +18,7 @@ const phases = ['New', ...Object.values(AgentPhase), ...Object.values(TenantPhas
 const labelValues: Readonly<Record<string, readonly string[] | RegExp>> = {
   controller: controllerNames,
   result: reconcileResults,
+  reason: discontinuityReasons,
   lane: ['urgent', 'background'],
   verb: apiVerbs,
   resource: apiResources,

@@ -51,6 +51,10 @@ export const promises: readonly Promised[] = [
     tests: ['operator/events/ack-watcher.integration.test.ts'],
   },
   {
+    promise: 'what the broker lost after it acknowledged it is noticed and published again',
+    tests: ['operator/events/auditor.integration.test.ts > amnesia of the broker'],
+  },
+  {
     promise: 'what the broker refuses is parked and holds up nobody else',
     tests: [`${publisher} > an event the broker refuses`],
   },

@@ -19,7 +19,7 @@ function aStore(readStreamWatermark: AcknowledgementStore['readStreamWatermark']
 }
 
 function watch(store: AcknowledgementStore): { readonly watcher: AckWatcher; readonly asked: () => number } {
-  const stream = vi.fn(async () => ({ created: 'a', firstSeq: 1, lastSeq: 0, deleted: new Set<number>() }));
+  const stream = vi.fn(async () => ({ created: 'a', firstSeq: 1, lastSeq: 0, deleted: new Set<number>(), bytes: 0 }));
   const watcher = new AckWatcher({
     store,
     observer: {

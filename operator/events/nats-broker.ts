@@ -84,6 +84,7 @@ export class NatsBroker implements Broker {
 
   async publish(message: OutgoingMessage): Promise<PublishReceipt> {
     const { client, lost } = this.#available();
+    const streamCreated = this.#streamCreated();
     const sent = client.publish(message.subject, message.payload, {
       msgID: message.messageId,
       headers: toNatsHeaders(message.headers),
@@ -91,7 +92,7 @@ export class NatsBroker implements Broker {
       timeout: this.#options.publishTimeoutMs ?? 5_000,
     });
     const ack = await this.#answered<PubAck>(sent, lost);
-    return { streamCreated: this.#streamCreated(), streamSeq: ack.seq, duplicate: ack.duplicate };
+    return { streamCreated, streamSeq: ack.seq, duplicate: ack.duplicate };
   }
 
   async messageAt(streamSeq: number): Promise<StoredMessage | undefined> {

@@ -31,8 +31,15 @@ async function streamState(manager: JetStreamManager): Promise<StreamState> {
   const brief = await manager.streams.info(streamName);
   // The list can be long; asked for only when there is one.
   const info = brief.state.num_deleted > 0 ? await manager.streams.info(streamName, { deleted_details: true }) : brief;
-  const { first_seq: firstSeq, last_seq: lastSeq, deleted } = info.state;
-  return { created: info.created, firstSeq, lastSeq, deleted: new Set(deleted ?? []) };
+  const { bytes, deleted, first_seq: firstSeq, first_ts, last_seq: lastSeq, messages } = info.state;
+  return {
+    created: info.created,
+    firstSeq,
+    lastSeq,
+    deleted: new Set(deleted ?? []),
+    bytes,
+    ...(messages > 0 && { firstAt: Date.parse(first_ts) }),
+  };
 }
 
 async function consumerState(manager: JetStreamManager, name: string): Promise<ConsumerState | undefined> {
@@ -44,7 +51,15 @@ async function consumerState(manager: JetStreamManager, name: string): Promise<C
   }
 }
 
-function stateOf({ name, created, config, ack_floor, num_pending, num_ack_pending }: ConsumerInfo): ConsumerState {
+function stateOf({
+  name,
+  created,
+  config,
+  ack_floor,
+  delivered,
+  num_pending,
+  num_ack_pending,
+}: ConsumerInfo): ConsumerState {
   const { filter_subject, filter_subjects, deliver_policy, opt_start_seq, ack_policy } = config;
   return {
     name,
@@ -54,6 +69,7 @@ function stateOf({ name, created, config, ack_floor, num_pending, num_ack_pendin
     ...(opt_start_seq !== undefined && { optStartSeq: opt_start_seq }),
     acksExplicitly: ack_policy === AckPolicy.Explicit || ack_policy === AckPolicy.All,
     ackFloor: ack_floor.stream_seq,
+    deliveredSeq: delivered.stream_seq,
     pending: num_pending,
     unacknowledged: num_ack_pending,
   };

@@ -8,6 +8,7 @@ import { EventErrorCode } from './errors.ts';
 import { LowerBound } from './lower-bound.ts';
 import { MarkQueue } from './mark-queue.ts';
 import { Pacer } from './pacer.ts';
+import { watchReceipts } from './receipts.ts';
 import { send } from './send.ts';
 
 export type PublisherOptions = {
@@ -16,6 +17,10 @@ export type PublisherOptions = {
   readonly log: Logger;
   /** Called when something about these aggregates' events has been committed: published or dead-lettered. */
   readonly onSettled?: (aggregateIds: ReadonlySet<string>) => void;
+  /** Called when the stream gave a number out a second time. */
+  readonly onSequenceReused?: (message: string) => void;
+  /** While it says so nothing is published: the record is not to be trusted yet. */
+  readonly isHeld?: () => boolean;
   readonly metrics?: {
     readonly eventPublished: (latencyMs: number) => void;
     readonly eventAttemptFailed: () => void;
@@ -56,6 +61,7 @@ const stopDeadlineMs = 8_000;
 export class Publisher {
   readonly #outbox: Outbox;
   readonly #broker: Broker;
+  readonly #sender: Pick<Broker, 'publish' | 'messageAt'>;
   readonly #options: PublisherOptions;
   readonly #clock: Clock;
   readonly #pacer: Pacer;
@@ -78,6 +84,7 @@ export class Publisher {
     this.#options = options;
     this.#outbox = options.outbox;
     this.#broker = options.broker;
+    this.#sender = watchReceipts(options.broker, (message) => options.onSequenceReused?.(message));
     this.#clock = options.clock ?? systemClock;
     this.#pacer = new Pacer(this.#clock);
     this.#leaseMs = Math.min(options.leaseMs ?? 10_000, 10_000);
@@ -132,9 +139,14 @@ export class Publisher {
   async #run(): Promise<void> {
     while (!this.#stopping) {
       const capacity = this.#maxInFlight - this.#active.size;
-      if (capacity > 0 && this.#broker.state.available && this.#pacer.isReady) await this.#claim(capacity);
+      const isOpen = this.#broker.state.available && !this.#isHeld();
+      if (capacity > 0 && isOpen && this.#pacer.isReady) await this.#claim(capacity);
       else await this.#pacer.sleep(this.#pollMs());
     }
+  }
+
+  #isHeld(): boolean {
+    return this.#options.isHeld?.() ?? false;
   }
 
   #pollMs(): number {
@@ -146,7 +158,10 @@ export class Publisher {
     const now = this.#clock.monotonic();
     const claim = { owner: this.#owner, leaseMs: this.#leaseMs, heads, runLength, lowerBound: this.#bound.next(now) };
     try {
-      this.#dispatch(await this.#outbox.claimHeads(claim), heads, now);
+      const events = await this.#outbox.claimHeads(claim);
+      // Perhaps it was this claim that met another server.
+      if (this.#isHeld()) await this.#giveBack(events);
+      else this.#dispatch(events, heads, now);
     } catch (error) {
       this.#pause(error);
       this.#pacer.want();
@@ -185,7 +200,7 @@ export class Publisher {
     let next = 0;
     for (const event of run) {
       if (this.#stopping || this.#clock.monotonic() > lastStart) break;
-      const mark = await send(this.#broker, event).catch((error: unknown) => this.#failed(event, error));
+      const mark = await send(this.#sender, event).catch((error: unknown) => this.#failed(event, error));
       if (mark === 'refused') next += 1;
       if (typeof mark === 'string') break;
       next += 1;

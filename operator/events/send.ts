@@ -11,7 +11,7 @@ const mostIds = 32;
  * there and is this event: after a purge the stream still remembers ids of messages that are gone.
  * @throws as `Broker.publish`
  */
-export async function send(broker: Broker, event: ClaimedEvent): Promise<PublishedMark> {
+export async function send(broker: Pick<Broker, 'publish' | 'messageAt'>, event: ClaimedEvent): Promise<PublishedMark> {
   const headers = cloudEventHeaders(event);
   for (let n = 0; n < mostIds; n += 1) {
     const { streamCreated, streamSeq, duplicate } = await broker.publish({

@@ -8,6 +8,9 @@ export type StreamState = {
   readonly lastSeq: number;
   /** Sequences between the two that are gone. */
   readonly deleted: ReadonlySet<number>;
+  readonly bytes: number;
+  /** When its first message was stored, ms since the epoch; absent while it is empty. */
+  readonly firstAt?: number;
 };
 
 /** A durable consumer of the event stream now. */
@@ -21,6 +24,8 @@ export type ConsumerState = {
   readonly optStartSeq?: number;
   readonly acksExplicitly: boolean;
   readonly ackFloor: number;
+  /** The last sequence it was given. */
+  readonly deliveredSeq: number;
   readonly pending: number;
   readonly unacknowledged: number;
 };
@@ -35,7 +40,7 @@ export type Capture = {
   readonly givenUp: readonly (GivenUp & { readonly at: number })[];
 };
 
-/** What an ack watcher asks the broker. Each rejects with an OperatorError when the broker is away. */
+/** What the ack watcher and the auditor ask the broker. Each rejects with an OperatorError when the broker is away. */
 export type StreamObserver = {
   stream(): Promise<StreamState>;
   /** Undefined when there is no consumer of this name. */

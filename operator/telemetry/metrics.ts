@@ -17,6 +17,14 @@ export const reconcileResults = [
   'panic',
   'aborted',
 ] as const satisfies readonly PassResult[];
+export const discontinuityReasons = [
+  'StreamReplaced',
+  'StreamRolledBack',
+  'SequenceReused',
+  'MessagesDeleted',
+  'MessagesPurged',
+  'MessageMissing',
+] as const;
 export const aggregateKinds = ['agent', 'agentpool', 'tenant'] as const;
 export const apiVerbs = ['get', 'list', 'watch', 'create', 'apply', 'update', 'patch', 'delete'] as const;
 export const apiCodeClasses = ['2xx', '3xx', '4xx', '5xx', 'none'] as const;
@@ -72,6 +80,7 @@ export function createMetrics(options: MetricsOptions) {
     ...apiMetrics(registry),
     ...agentMetrics(registry, options.phases),
     ...outboxMetrics(registry),
+    ...auditMetrics(registry),
     ...dependencyMetrics(registry),
   } as const;
 }
@@ -266,6 +275,55 @@ function outboxMetrics(registry: Registry) {
     },
     eventParked: (): void => parked.inc(),
     rowsRemoved: (table: string, rows: number): void => removed.inc({ table: tableOf(table) }, rows),
+  } as const;
+}
+
+function auditMetrics(registry: Registry) {
+  const registers = [registry];
+  const discontinuities = new Counter({
+    name: 'openos_stream_discontinuities_total',
+    help: 'Times the stream was found to have lost events, or to be another one.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const intact = new Gauge({
+    name: 'openos_stream_up',
+    help: '0 while the numbers of the stream are not trusted: what it lost is published again, nothing is acknowledged.',
+    registers,
+  });
+  intact.set(1);
+  const lost = new Counter({
+    name: 'openos_events_lost_total',
+    help: 'Events the stream had acknowledged and lost; each is published again.',
+    registers,
+  });
+  const expired = new Counter({
+    name: 'openos_events_expired_total',
+    help: 'Events that left the stream in their time before every required consumer had had them.',
+    registers,
+  });
+  const used = new Gauge({
+    name: 'openos_stream_used_bytes',
+    help: 'What the stream holds; above 70 % of its limit events may soon go before their time.',
+    registers,
+  });
+  const limit = new Gauge({ name: 'openos_stream_limit_bytes', help: 'What the stream may hold.', registers });
+  const adopted = new Counter({
+    name: 'openos_events_adopted_total',
+    help: 'Events that were found on the stream and not in the database, and recorded from there.',
+    registers,
+  });
+  const reasonOf = closed(discontinuityReasons);
+  return {
+    streamDiscontinuity: (reason: string): void => discontinuities.inc({ reason: reasonOf(reason) }),
+    streamDoubted: (isOpen: boolean): void => intact.set(isOpen ? 0 : 1),
+    eventsLost: (count: number): void => lost.inc(count),
+    eventsExpired: (count: number): void => expired.inc(count),
+    streamUsed(bytes: number, limitBytes: number): void {
+      used.set(bytes);
+      limit.set(limitBytes);
+    },
+    eventsAdopted: (count: number): void => adopted.inc(count),
   } as const;
 }
 

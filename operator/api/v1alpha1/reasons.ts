@@ -139,10 +139,21 @@ export const AcknowledgedReason = {
   ConsumerMissing: 'ConsumerMissing',
   /** False: a required consumer filters events out or acknowledges none. Correct it, or take it off the list. */
   ConsumerUnfit: 'ConsumerUnfit',
-  /** False: the stream lost events or was put back to an earlier state. Replay what it lost. */
+  /** False: the stream lost events or was put back. What it lost is published again; then this goes. Find the cause. */
   StreamDiscontinuity: 'StreamDiscontinuity',
 } as const;
 export type AcknowledgedReason = (typeof AcknowledgedReason)[keyof typeof AcknowledgedReason];
+
+/** Reasons of Kubernetes Events of the operator's Lease: what concerns no one resource. */
+export const OperatorReason = {
+  /** The stream lost events or was put back; they are published again. Find out who or what did it. */
+  StreamDiscontinuity: 'StreamDiscontinuity',
+  /** The database had lost events that are on the stream; they are recorded again. It was restored, or failed over. */
+  EventsAdopted: 'EventsAdopted',
+  /** The stream has other events than the database under the same ids: those of the database are parked. */
+  HistoryForked: 'HistoryForked',
+} as const;
+export type OperatorReason = (typeof OperatorReason)[keyof typeof OperatorReason];
 
 /** Reasons of the conditions of a Tenant. */
 export const TenantReason = {

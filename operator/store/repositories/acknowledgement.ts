@@ -31,6 +31,9 @@ export async function listUnacknowledged(db: Db, range: UnacknowledgedRange): Pr
     where state = 'Published' and stream_created = ${range.streamCreated}
       and stream_seq between ${range.from}::bigint and ${range.through}::bigint
       and stream_seq <> all(${[...range.except]}::bigint[])
+      and not exists (
+        select 1 from stream_watermark known where known.stream_created = ${range.streamCreated}
+          and outbox.stream_seq between known.doubt_from and known.doubt_through)
     order by stream_seq limit ${range.limit}::integer`.execute(db);
   return rows;
 }

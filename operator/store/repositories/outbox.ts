@@ -165,11 +165,12 @@ export async function outboxStats(db: Db): Promise<OutboxStats> {
  * @throws OperatorError DatabaseUnavailable
  */
 export async function greatestStreamSeq(db: Db): Promise<number> {
-  const row = await db
-    .selectFrom('outbox')
-    .select((eb) => eb.fn.max('stream_seq').as('greatest'))
-    .executeTakeFirst();
-  return row?.greatest ?? 0;
+  // What is published again has no number meanwhile: the watermark still knows the one it had.
+  const { rows } = await sql<{ greatest: number }>`
+    select greatest((select max(stream_seq) from outbox), (select max(greatest_seq) from stream_watermark), 0) as greatest`.execute(
+    db,
+  );
+  return rows[0]?.greatest ?? 0;
 }
 
 /** The outbox as a publisher needs it. */

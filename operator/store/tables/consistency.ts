@@ -23,6 +23,7 @@ export const consistencyMoves = [
   { from: 'DeadLettered', to: 'Skipped', by: 'command', when: 'it is skipped and a tombstone published' },
   { from: 'Published', to: 'Acknowledged', by: 'ack watcher', when: 'every required consumer has had it' },
   { from: 'Published', to: 'Pending', by: 'auditor', when: 'the stream has lost it' },
+  { from: 'Acknowledged', to: 'Pending', by: 'auditor', when: 'the stream has lost it' },
   { from: 'Acknowledged', to: 'Pending', by: 'command', when: 'it is replayed' },
   { from: 'Published', to: 'Expired', by: 'auditor', when: 'it outlived the stream’s age before it was acknowledged' },
 ] as const satisfies readonly ConsistencyMove[];

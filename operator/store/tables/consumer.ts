@@ -1,3 +1,5 @@
+import type { Generated } from 'kysely';
+
 /** What is known of one incarnation of a stream: numbers of another one mean nothing. */
 export type StreamWatermarkTable = {
   /** `created` of the stream, as the server writes it. */
@@ -9,6 +11,11 @@ export type StreamWatermarkTable = {
   /** Why nothing of this stream is acknowledged any more. */
   halted_reason: string | null;
   halted_at: Date | null;
+  /** What is below was accounted for when it went; 0 = nobody has compared the record with this stream yet. */
+  first_seq: Generated<number>;
+  /** Sequences that may have stood for two messages; null when there are none. */
+  doubt_from: number | null;
+  doubt_through: number | null;
 };
 
 /** A durable consumer without whom nothing is acknowledged. */
