@@ -18,7 +18,7 @@ USER 65532:65532
 
 FROM node AS openos
 COPY --chmod=0444 dist/openos.mjs /openos.mjs
-# For people: kubectl exec deploy/openos -- openos events list
+# For people: kubectl exec deploy/openos-controller -- openos events list
 COPY --chmod=0555 hack/image/openos /usr/local/bin/openos
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/node", "/openos.mjs"]
