@@ -31,7 +31,7 @@ import { isTakenAway } from './resources/agent/facts.ts';
 import { lastRow } from './resources/agent/history.ts';
 import { acknowledgedAfterMs } from './resources/agent/status.ts';
 import { poolPass } from './resources/agentpool/controller.ts';
-import { networkPolicyResource, nodeResource } from './resources/builtin.ts';
+import { networkPolicyResource, nodeResource, podResource } from './resources/builtin.ts';
 import { AppliedChildren, isUnedited } from './resources/children.ts';
 import { agentResource, tenantResource } from './resources/own.ts';
 import { missingHandler, troubleOf } from './resources/runtime.ts';
@@ -236,6 +236,8 @@ function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
     isStanding: async (uid, namespace, name) =>
       (await client.get({ resource: agentResource, namespace, name }))?.metadata.uid === uid,
     podsOf: (uid) => caches.pods.byIndex('controller', uid) as unknown as readonly V1Pod[],
+    podNamed: async (namespace, name) =>
+      (await client.get({ resource: podResource, namespace, name })) as V1Pod | undefined,
     nodeTrouble: (name) => {
       const node = caches.nodes.getByName(undefined, name);
       return node === undefined ? 'unknown' : troubleOf(node);
@@ -441,8 +443,10 @@ function subscribe({ caches }: LeaderParts, work: Work): readonly (() => void)[]
       if (type === 'modified' && previous?.status?.phase === agent.status?.phase) return;
       for (const tenant of tenantsNaming(namespace)) tenants.addAfter(tenant, tenantTotalsMs);
     }),
-    caches.pods.onChange((type, pod, _previous, initial) => {
+    caches.pods.onChange((type, pod, previous, initial) => {
       const owner = controllerUid(pod);
+      const ownerBefore = previous === undefined ? undefined : controllerUid(previous);
+      if (ownerBefore !== undefined && ownerBefore !== owner) agents.add(ownerBefore);
       if (owner === undefined) return;
       const { name, uid, deletionTimestamp } = pod.metadata;
       // A pod with nothing to wait for goes within milliseconds, and why it went is in its last state alone.

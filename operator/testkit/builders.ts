@@ -156,7 +156,7 @@ export function aPod(overrides: PodOverrides = {}): V1Pod {
       namespace: agent.metadata.namespace,
       uid: overrides.uid ?? `uid-of-${name}`,
       creationTimestamp: at(overrides.createdAt ?? t0),
-      labels: { [labels.agent]: agent.metadata.name },
+      labels: { [labels.agent]: agent.metadata.name, [labels.agentUid]: agent.metadata.uid },
       ownerReferences: [
         {
           apiVersion: agent.apiVersion,

@@ -62,7 +62,7 @@ export type Attempt = {
 export function attemptOf(observed: AgentObserved, now: number): Attempt {
   const start = startRow(observed);
   const last = lastRow(observed.history);
-  const name = start === undefined ? undefined : podName(observed.name, observed.uid, start.seq);
+  const name = attemptPodName(observed);
   const spec = observed.agent?.spec;
   const notBefore = start === undefined ? now : start.observedAt + backoffMs(start, recoveryOf(spec));
   const pod = observed.pods.find(({ metadata }) => metadata?.name === name);
@@ -79,6 +79,12 @@ export function attemptOf(observed: AgentObserved, now: number): Attempt {
   };
 }
 
+/** The name of the one pod that the attempt in hand makes. */
+export function attemptPodName(observed: Pick<AgentObserved, 'uid' | 'name' | 'history'>): string | undefined {
+  const start = startRow(observed);
+  return start === undefined ? undefined : podName(observed.name, observed.uid, start.seq);
+}
+
 // From the pod's own creation on: time in which no pod could be made (the database or the operator was away, the
 // runtime class missing, an old pod still stopping) is not the pod's fault and uses no attempt up.
 function startDeadline(pod: V1Pod, notBefore: number, spec: AgentSpec | undefined): number {
@@ -88,8 +94,7 @@ function startDeadline(pod: V1Pod, notBefore: number, spec: AgentSpec | undefine
 }
 
 /** The newest row that began an attempt. */
-export function startRow(observed: AgentObserved): AgentRow | undefined {
-  const { history } = observed;
+export function startRow({ history }: Pick<AgentObserved, 'history'>): AgentRow | undefined {
   if (history.kind === 'unavailable') return undefined;
   const rows = attemptStarts.map((phase) => history.latestByPhase[phase]).filter((row) => row !== undefined);
   return rows.reduce<AgentRow | undefined>((newest, row) => (newest && newest.seq > row.seq ? newest : row), undefined);

@@ -81,7 +81,7 @@ function trafficNotAllowed({ agent, namespace, tenancy }: AgentObserved): Blocke
   const rules = agent === undefined ? [] : tooWide(agent.spec, rulesOf(tenancy).network, namespace);
   if (rules.length === 0) return undefined;
   const paths = rules.map((path) => `spec.${path}`).join(', ');
-  const message = `The Tenant does not allow all the traffic of ${paths}, so the Agent has no NetworkPolicy of its own. Name less, or ask for more in the Tenant's spec.network.`;
+  const message = `The Tenant does not allow all the traffic of ${paths}, so none of the Agent's passes, not even to DNS. Name less, or ask your platform team for more in the Tenant's spec.network.`;
   return { reason: 'NotAllowed', message, condition: 'TenantReady', onlyByUser: false };
 }
 
@@ -97,8 +97,8 @@ function rulesOf(tenancy: AgentObserved['tenancy']): TenantRules {
 }
 
 function notAllowed(what: string, name: string, allowed: readonly string[], condition: ConditionType): Blocker {
-  const instead = allowed.length === 0 ? 'none at all' : allowed.join(', ');
-  const message = `The Tenant does not allow the ${what} "${name}", but ${instead}. Use what is allowed, or ask for more.`;
+  const instead = allowed.length === 0 ? 'none' : allowed.join(', ');
+  const message = `The Tenant does not allow the ${what} "${name}". It allows ${instead}. Use what is allowed, or ask your platform team for more.`;
   return { reason: 'NotAllowed', message, condition, onlyByUser: false };
 }
 

@@ -220,6 +220,20 @@ describe('a pod that is in trouble', () => {
     expect(ofKind(decided({ history: recovering, pods: [aPod({ deleting: true })] }), 'delete')).toEqual([]);
   });
 
+  test.each<[string, object]>([
+    ['its owner', { ownerReferences: [] }],
+    ['its label', { labels: {} }],
+  ])('without %s is deleted, and looked for until it is gone: no watch tells', (_what, change) => {
+    const pod = aPod({ readySince: t0 });
+    const metadata = { ...pod.metadata, ...change };
+    const decision = decided({ ...readyAgent, pods: [{ ...pod, metadata }] });
+    expect(ofKind(decision, 'delete')).toMatchObject([{ uid: metadata.uid }]);
+    expect(kinds(decision)).not.toContain('create');
+    expect(decision.outcome).toMatchObject({ kind: 'requeue' });
+    const leaving = { ...pod, metadata: { ...metadata, deletionTimestamp: new Date(t0) } };
+    expect(entered(decided({ ...readyAgent, pods: [leaving] }))).toEqual(['Recovering']);
+  });
+
   test('is followed by a new one after the pause, and not before', () => {
     const early = decided({ history: recovering }, t0 + 999);
     expect(ofKind(early, 'create')).toEqual([]);

@@ -23,7 +23,7 @@ import { isOut, lastRow } from './history.ts';
 import { deletionDue, sessionEnd } from './lifecycle.ts';
 import { startsAttempt, type TransitionRule, walk } from './machine.ts';
 import { agentNetworkPolicy, hasOwnRules, isPolicyInOrder, tooWide } from './networkpolicy.ts';
-import { agentPod } from './pod.ts';
+import { agentPod, isDisowned } from './pod.ts';
 import { quotaBlocker } from './quota.ts';
 import { agentStatus, stalledFrom, statusEvents, statusWrite } from './status.ts';
 
@@ -33,6 +33,8 @@ export type AgentDecision = Decision<AgentTransition, AgentStatus>;
 const databaseRecheckMs = 5_000;
 /** A pod we created shows up in the cache within milliseconds; this is the net below it. */
 const podRecheckMs = 2_000;
+/** No watch tells of a pod that somebody took from its agent. */
+const disownedRecheckMs = 500;
 /** The publisher says when an event is out; this is the net below it, for one that runs in another process. */
 const publishRecheckMs = 30_000;
 /** A blocker is rechecked when what it names changes; this is the net below it. */
@@ -105,7 +107,7 @@ function act(
   };
 }
 
-/** Deletes every pod that is not this attempt's own, and creates that one when its time has come. */
+/** Deletes every pod that is not this attempt's own or no longer says so, and creates that one when its time has come. */
 function podPlan(
   observed: AgentObserved,
   attempt: Attempt,
@@ -113,7 +115,7 @@ function podPlan(
   now: number,
 ): readonly Action[] {
   const keep = keepsPod(observed) ? attempt.podName : undefined;
-  const surplus = observed.pods.filter((pod) => pod.metadata?.name !== keep);
+  const surplus = observed.pods.filter((pod) => pod.metadata?.name !== keep || isDisowned(pod, observed.uid));
   const deletions = deletePods(surplus, observed.nodes);
   if (observed.pods.length > 0 || observed.podOnItsWay || blocker !== undefined || now < attempt.notBefore)
     return deletions;
@@ -214,6 +216,7 @@ function deadlines(
     upcoming(attemptsResetAt(observed), now),
     upcoming(phase === 'Completed' ? undefined : sessionEnd(observed), now),
     upcoming(deletionDue(observed), now),
+    observed.pods.some((pod) => isDisowned(pod, observed.uid)) ? requeue(disownedRecheckMs) : settled,
     awaitsPod && now >= attempt.notBefore ? requeue(podRecheckMs) : settled,
     last !== undefined && !isOut(last) ? requeue(publishRecheckMs) : settled,
     blocker === undefined || blocker.onlyByUser ? settled : requeue(blockerRecheckMs),

@@ -28,6 +28,7 @@ function sources(overrides: Partial<AgentSources> = {}): AgentSources {
     agent: () => anAgent() as unknown as StoredObject,
     isStanding: async () => false,
     podsOf: () => [],
+    podNamed: async () => undefined,
     runtimeClassExists: () => true,
     missingHandler: () => undefined,
     nodeTrouble: () => undefined,
@@ -111,6 +112,25 @@ describe('an agent whose pod has vanished', () => {
 
   test('has lost it when the API server still has the Agent', async () => {
     expect((await look({ ...vanished, isStanding: async () => true })).pods).toEqual([]);
+  });
+
+  test('has not when the API server has the pod as we made it: the cache is behind', async () => {
+    expect(await kindOf({ ...vanished, isStanding: async () => true, podNamed: async () => aPod() })).toBe('requeue');
+  });
+
+  test.each<[string, object]>([
+    ['its owner', { ownerReferences: [] }],
+    ['its label', { labels: {} }],
+  ])('is shown the one that lost %s', async (_what, change) => {
+    const pod = aPod();
+    const disowned = { ...pod, metadata: { ...pod.metadata, ...change } };
+    const asked: string[] = [];
+    const podNamed = async (namespace: string, name: string) => {
+      asked.push(`${namespace}/${name}`);
+      return disowned;
+    };
+    expect((await look({ ...vanished, isStanding: async () => true, podNamed })).pods).toEqual([disowned]);
+    expect(asked).toEqual([`research/${pod.metadata?.name}`]);
   });
 });
 

@@ -8,9 +8,11 @@ import { holdsPlace, placeRules } from '../places.ts';
 import type { QuotaRoom } from '../quota.ts';
 import type { NodeTrouble } from '../runtime.ts';
 import { allowedRuntimeClasses, type Membership, type TenancyPorts, tenancyOf } from '../tenancy.ts';
+import { attemptPodName } from './attempt.ts';
 import type { ClaimObject } from './claims.ts';
 import type { AgentObserved } from './facts.ts';
 import { type AgentHistory, lastRow } from './history.ts';
+import { isDisowned } from './pod.ts';
 
 /** Where an agent's world is looked up: caches of the cluster, the record in Postgres, the state of the broker. */
 export type AgentSources = TenancyPorts & {
@@ -21,6 +23,8 @@ export type AgentSources = TenancyPorts & {
   readonly isStanding: (uid: string, namespace: string, name: string) => Promise<boolean>;
   /** Every cached pod whose controller is this UID. */
   readonly podsOf: (uid: string) => readonly V1Pod[];
+  /** Asks the API server itself for the pod of this name, whoever owns it and whatever its labels. */
+  readonly podNamed: (namespace: string, name: string) => Promise<V1Pod | undefined>;
   /** The name of the last pod of this UID that the cluster took away, while it is remembered. */
   readonly evictedPod: (uid: string) => string | undefined;
   /** What is wrong with a node; `unknown`: the cache does not have it. */
@@ -62,18 +66,25 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
   const history = await sources.history(uid);
   if (!sources.synced()) return unsynced;
   const object = sources.agent(uid);
-  const pods = sources.podsOf(uid);
+  const cached = sources.podsOf(uid);
   const last = lastRow(history);
-  if (object === undefined && pods.length === 0 && (last === undefined || last.to === 'Deleted')) return settled;
+  if (object === undefined && cached.length === 0 && (last === undefined || last.to === 'Deleted')) return settled;
 
-  const namespace = object?.metadata.namespace ?? last?.detail.namespace ?? pods[0]?.metadata?.namespace ?? '';
-  const name = object?.metadata.name ?? last?.detail.name ?? ownerName(pods[0], uid);
+  const namespace = object?.metadata.namespace ?? last?.detail.namespace ?? cached[0]?.metadata?.namespace ?? '';
+  const name = object?.metadata.name ?? last?.detail.name ?? ownerName(cached[0], uid);
   // Two watches are never quite abreast, and what follows from an Agent or a pod that is not there cannot be taken
   // back: then the API server has to agree with the cache on whether the Agent stands.
   const ended = object === undefined && last?.to !== 'Terminating';
-  const lost = object !== undefined && pods.length === 0 && last !== undefined && withPod.has(last.to);
+  const isPodMissing = cached.length === 0 && last !== undefined && withPod.has(last.to);
   const standing = object !== undefined;
+  const lost = standing && isPodMissing;
   if ((ended || lost) && (await sources.isStanding(uid, namespace, name)) !== standing) return unsynced;
+  const own = isPodMissing ? attemptPodName({ uid, name, history }) : undefined;
+  const stray = own === undefined ? undefined : await sources.podNamed(namespace, own);
+  // It stands as we made it: the cache is behind.
+  if (stray !== undefined && !isDisowned(stray, uid) && stray.metadata?.deletionTimestamp === undefined)
+    return unsynced;
+  const pods = stray === undefined ? cached : [stray];
 
   const nodes = await nodesInTrouble(pods, sources);
   const policy = sources.policyOf(uid);

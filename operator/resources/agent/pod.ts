@@ -1,4 +1,4 @@
-import type { V1Container, V1PodSpec } from '@kubernetes/client-node';
+import type { V1Container, V1Pod, V1PodSpec } from '@kubernetes/client-node';
 import type { Agent, AgentSpec } from '../../api/v1alpha1/agent.ts';
 import { shortFormContainerFields, shortFormPodFields } from '../../api/v1alpha1/agent-rules.ts';
 import type { Plain } from '../../api/v1alpha1/common.ts';
@@ -41,6 +41,15 @@ export function specHash(spec: AgentSpec): string {
 /** A name no other attempt ever had: `<agent>-<hash of the UID and the row that began the attempt>`. */
 export function podName(agent: string, uid: string, startSeq: number): string {
   return `${agent}-${shortHash(`${uid}/${startSeq}`, 10)}`;
+}
+
+/**
+ * Whether somebody took the owner or our label off a pod of the agent with this UID. It is not mended: who sees it no
+ * longer (garbage collection, our watch, network policies) may have acted on that already. It goes, and another comes.
+ */
+export function isDisowned({ metadata }: V1Pod, uid: string): boolean {
+  const owner = metadata?.ownerReferences?.find(({ controller }) => controller === true)?.uid;
+  return owner !== uid || metadata?.labels?.[labels.agentUid] !== uid;
 }
 
 export type PodInputs = {

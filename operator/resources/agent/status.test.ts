@@ -161,6 +161,21 @@ describe('what the pod waits for', () => {
     expect(status).toMatchObject({ phase: 'Created', reason: 'Unschedulable', message: '0/3 nodes are available' });
   });
 
+  test('is not its probe while a container that ended is started again: its name and code are told', () => {
+    const terminated = { exitCode: 3, reason: 'Error' };
+    const rest = { name: 'worker', image: 'x', imageID: 'x', ready: false, restartCount: 1 };
+    const told = (containerStatus: object) => {
+      const pod = aPod({});
+      const containerStatuses = [{ ...rest, ...containerStatus }];
+      const ended = { ...pod, status: { ...pod.status, containerStatuses } } as typeof pod;
+      return statusOf({ history: aPath(['Created', {}], ['Scheduled', {}], ['Starting', {}]), pods: [ended] }).message;
+    };
+    for (const state of [{ terminated }, { waiting: { reason: 'CrashLoopBackOff' } }]) {
+      expect(told({ state, lastState: { terminated } })).toMatch(/worker.* 3 /);
+    }
+    expect(told({ state: { running: {} }, lastState: { terminated } })).not.toContain('worker');
+  });
+
   test('is told of the new pod, also while an old one is still there', () => {
     const history = aPath(['Created'], ['Recovering', { attempt: 2, reason: 'PodLost' }]);
     const both = [aPod({ deleting: true }), aPod({ startSeq: 2, unschedulable: 'no room' })];
@@ -292,6 +307,11 @@ describe('a Kubernetes Event', () => {
     expect(told(ready, crashed)).toEqual([['Warning', 'CrashLoop']]);
     expect(told(crashed, { ...crashed, attempts: 3 })).toEqual([]);
     expect(told(crashed, { ...crashed, reason: 'PodLost' })).toEqual([['Warning', 'PodLost']]);
+  });
+
+  test('warns of what the Tenant does not allow', () => {
+    const denied = statusOf({ history: aHistory(), runtimeClass: { name: 'kata', exists: true, allowedInstead: [] } });
+    expect(statusEvents(anAgent(), denied)).toMatchObject([{ type: 'Warning', reason: 'NotAllowed' }]);
   });
 
   test('is not sent for what passes by itself', () => {

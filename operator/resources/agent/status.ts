@@ -1,3 +1,4 @@
+import type { V1ContainerState } from '@kubernetes/client-node';
 import type { Agent, AgentStatus } from '../../api/v1alpha1/agent.ts';
 import type { AgentPhase } from '../../api/v1alpha1/phases.ts';
 import type { AgentReason } from '../../api/v1alpha1/reasons.ts';
@@ -39,6 +40,7 @@ const alarming: ReadonlySet<AgentReason> = new Set<AgentReason>([
   'RuntimeClassNotFound',
   'RuntimeHandlerMissing',
   'TenantNotFound',
+  'NotAllowed',
   'PodRejected',
   'WaitingForQuota',
   'QuotaExceeded',
@@ -229,7 +231,7 @@ function explanation(pod: Attempt['pod'], last: AgentRow, { waitingFor }: AgentF
       message: `${endings[last.reason as AgentReason] ?? 'The last pod did not work out'}; try ${last.attempt} is next.`,
     };
   }
-  return { reason: 'PodNotReady', message: phaseMessages[last.to] ?? 'The pod is not Ready.' };
+  return { reason: 'PodNotReady', message: endedMessage(pod) ?? phaseMessages[last.to] ?? 'The pod is not Ready.' };
 }
 
 /** How the last pod ended, where there is more to say than the reason does. */
@@ -238,6 +240,9 @@ const endings: Readonly<Partial<Record<AgentReason, string>>> = {
   Evicted: 'The cluster took the last pod away',
   NodeLost: 'The node of the last pod is lost; another is made once that one has certainly ended',
   PodLost: 'The last pod was deleted',
+  CrashLoop: 'A container of the last pod ended again and again',
+  PodFailed: 'The last pod ended with an error',
+  StartDeadlineExceeded: 'The last pod was not Ready within spec.startupDeadlineSeconds',
 };
 
 const phaseMessages: Readonly<Partial<Record<RecordedPhase, string>>> = {
@@ -249,6 +254,19 @@ const phaseMessages: Readonly<Partial<Record<RecordedPhase, string>>> = {
   Starting: 'The containers run; waiting for their readiness probe.',
   NotReady: 'The pod runs but its readiness probe fails.',
 };
+
+/** Which container has ended and is about to be started again: then it is not its probe that one waits for. */
+function endedMessage(pod: Attempt['pod']): string | undefined {
+  const statuses = pod?.status?.containerStatuses ?? [];
+  const ended = statuses.find(({ state }) => state?.terminated !== undefined || isBackingOff(state));
+  const end = ended?.state?.terminated ?? ended?.lastState?.terminated;
+  if (ended === undefined || end === undefined) return undefined;
+  return `The container ${ended.name} ended with code ${end.exitCode} and is started again; see kubectl logs --previous.`;
+}
+
+function isBackingOff(state: V1ContainerState | undefined): boolean {
+  return state?.waiting?.reason === 'CrashLoopBackOff';
+}
 
 /** The scheduler's or the kubelet's own words: they name the image or the resource that is short. */
 function waitingMessage(pod: Attempt['pod'], reason: AgentReason): string {
