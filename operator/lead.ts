@@ -11,6 +11,7 @@ import { Consumers } from './consumers.ts';
 import type { NatsBroker } from './events/nats-broker.ts';
 import { Publisher } from './events/publisher.ts';
 import { Retention } from './events/retention.ts';
+import { AgentHistories } from './histories.ts';
 import type { Action } from './kernel/action.ts';
 import type { KubeClient } from './kernel/client.ts';
 import type { Clock } from './kernel/clock.ts';
@@ -81,12 +82,18 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     leaving: new Map(),
   };
   const epoch = new LeaderEpoch(database, config.podName, fence, log);
+  const histories = new AgentHistories({
+    read: (uid) => agentHistory(database, uid),
+    isAvailable: () => database.available,
+    clock,
+  });
   const publisher = new Publisher({
     outbox: outboxOf(database.db),
     broker: parts.broker,
     log,
     metrics,
-    onSettled: (aggregates) => {
+    onSettled: (aggregates, publishedAt) => {
+      histories.settled(aggregates, publishedAt);
       for (const id of aggregates) agents.add(id);
       consumers.nudge();
     },
@@ -115,6 +122,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     applied,
     evicted,
     epoch,
+    histories,
     publisher,
     ackObstacle: () => consumers.obstacle,
     quotas,
@@ -219,6 +227,7 @@ type AgentWork = {
   /** The last pod of an agent that the cluster took away, by the agent's UID, until the next is there. */
   readonly evicted: Map<string, string>;
   readonly epoch: LeaderEpoch;
+  readonly histories: AgentHistories;
   readonly publisher: Publisher;
   readonly ackObstacle: AgentPorts['ackObstacle'];
   readonly quotas: Quotas;
@@ -227,7 +236,7 @@ type AgentWork = {
 };
 
 function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
-  const { applied, evicted, expectations, written, epoch, publisher, quotas, traces } = work;
+  const { applied, evicted, expectations, written, epoch, histories, publisher, quotas, traces } = work;
   const { broker, caches, client, config, database, log, metrics } = parts;
   return {
     ...tenancySources(caches),
@@ -264,7 +273,7 @@ function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
     expectPod: (uid, name) => expectations.expectCreate(uid, name),
     podRefused: (uid, name) => expectations.cancelCreate(uid, name),
     history: async (uid) => {
-      const history = await agentHistory(database, uid);
+      const history = await histories.of(uid);
       const last = lastRow(history);
       if (last?.to === 'Deleted') traces.delete(uid);
       else if (last?.traceparent !== undefined) traces.set(uid, last.traceparent);
@@ -277,16 +286,18 @@ function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
     defaultRuntimeClass: config.defaultRuntimeClass,
     apply: async (resource, object) => applied.remember(resource, object, await client.apply(resource, object)),
     record: (observed, transitions) =>
-      recordAgent(
-        {
-          database,
-          epoch,
-          metrics,
-          recorded: () => publisher.nudge(observed.uid),
-          freed: (tenant) => quotas.freed(tenant),
-        },
-        observed,
-        transitions,
+      histories.recording(observed.uid, () =>
+        recordAgent(
+          {
+            database,
+            epoch,
+            metrics,
+            recorded: () => publisher.nudge(observed.uid),
+            freed: (tenant) => quotas.freed(tenant),
+          },
+          observed,
+          transitions,
+        ),
       ),
     execute: (action) => executeWith(client, log, action),
     writeStatus: async ({ resource, object, status }) => {

@@ -1,13 +1,13 @@
 import { type Clock, pause } from '../kernel/clock.ts';
-import type { Outbox, PublishedMark } from '../store/repositories/outbox.ts';
+import type { MarkedEvent, Outbox, PublishedMark } from '../store/repositories/outbox.ts';
 
 type Waiting = { readonly mark: PublishedMark; readonly aggregateId: string; readonly done: (kept: boolean) => void };
 
 export type MarkQueueOptions = {
   readonly outbox: Outbox;
   readonly clock: Clock;
-  /** What was marked: the aggregates, and for each event the milliseconds since its transaction began. */
-  readonly onMarked: (aggregateIds: ReadonlySet<string>, latenciesMs: readonly number[]) => void;
+  /** Events of these aggregates were marked. */
+  readonly onMarked: (aggregateIds: ReadonlySet<string>, events: readonly MarkedEvent[]) => void;
 };
 
 const firstRetryMs = 50;
@@ -65,8 +65,8 @@ export class MarkQueue {
     const { signal } = this.#abandoned;
     for (let retryMs = firstRetryMs; !signal.aborted; retryMs = Math.min(retryMs * 2, slowestRetryMs)) {
       try {
-        const latencies = await outbox.markPublished(marks);
-        onMarked(aggregateIds, latencies);
+        const events = await outbox.markPublished(marks);
+        onMarked(aggregateIds, events);
         return true;
       } catch {
         // The database reports itself when it is away; a deadlock is cured by trying again.

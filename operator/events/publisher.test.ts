@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { silentLogger } from '../kernel/logger.ts';
-import type { Claim, ClaimedEvent, Outbox, PublishedMark } from '../store/repositories/outbox.ts';
+import type { Claim, ClaimedEvent, MarkedEvent, Outbox, PublishedMark } from '../store/repositories/outbox.ts';
 import { FakeClock, settle } from '../testkit/clock.ts';
 import type { Broker, BrokerState, OutgoingMessage } from './broker.ts';
 import { EventErrorCode, eventError } from './errors.ts';
@@ -42,10 +42,10 @@ class ScriptedOutbox implements Outbox {
     this.#answer();
     return this.next.splice(0);
   }
-  async markPublished(marks: readonly PublishedMark[]): Promise<readonly number[]> {
+  async markPublished(marks: readonly PublishedMark[]): Promise<readonly MarkedEvent[]> {
     this.#answer();
     this.marked.push(...marks.map(({ eventId }) => eventId));
-    return marks.map(() => 1);
+    return marks.map(({ eventId }) => ({ eventId, publishedAt: new Date(7), latencyMs: 1 }));
   }
   async markAttemptFailed({ eventId }: { eventId: string }, retryAfterMs: number): Promise<boolean> {
     this.attempted.push(`${eventId} again after ${retryAfterMs}`);

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock } from '../kernel/clock.ts';
 import { OperatorError } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
-import type { ClaimedEvent, Outbox } from '../store/repositories/outbox.ts';
+import type { ClaimedEvent, MarkedEvent, Outbox } from '../store/repositories/outbox.ts';
 import type { Broker } from './broker.ts';
 import { EventErrorCode } from './errors.ts';
 import { LowerBound } from './lower-bound.ts';
@@ -15,12 +15,17 @@ export type PublisherOptions = {
   readonly outbox: Outbox;
   readonly broker: Broker;
   readonly log: Logger;
+<<<<<<< /tmp/prof/mine/operator/events/publisher.ts
+  /** Called when something about these aggregates' events has been committed: published (by event id, when) or dead-lettered. */
+  readonly onSettled?: (aggregateIds: ReadonlySet<string>, publishedAt: ReadonlyMap<string, Date>) => void;
+=======
   /** Called when something about these aggregates' events has been committed: published or dead-lettered. */
   readonly onSettled?: (aggregateIds: ReadonlySet<string>) => void;
   /** Called when the stream gave a number out a second time. */
   readonly onSequenceReused?: (message: string) => void;
   /** While it says so nothing is published: the record is not to be trusted yet. */
   readonly isHeld?: () => boolean;
+>>>>>>> operator/events/publisher.ts
   readonly metrics?: {
     readonly eventPublished: (latencyMs: number) => void;
     readonly eventAttemptFailed: () => void;
@@ -92,7 +97,7 @@ export class Publisher {
     this.#marks = new MarkQueue({
       outbox: this.#outbox,
       clock: this.#clock,
-      onMarked: (aggregateIds, latencies) => this.#onMarked(aggregateIds, latencies),
+      onMarked: (aggregateIds, events) => this.#onMarked(aggregateIds, events),
     });
   }
 
@@ -236,7 +241,7 @@ export class Publisher {
     this.#options.log.error(fields, 'an event was dead-lettered: later events of its resource wait behind it');
     this.#deadLettered += 1;
     this.#options.metrics?.eventDeadLettered();
-    this.#tell(new Set([aggregateId]));
+    this.#tell(new Set([aggregateId]), new Map());
   }
 
   #attemptBackoff(event: ClaimedEvent): number {
@@ -254,15 +259,15 @@ export class Publisher {
     this.#pacer.want();
   }
 
-  #onMarked(aggregateIds: ReadonlySet<string>, latencies: readonly number[]): void {
-    this.#published += latencies.length;
-    for (const latency of latencies) this.#options.metrics?.eventPublished(latency);
-    this.#tell(aggregateIds);
+  #onMarked(aggregateIds: ReadonlySet<string>, events: readonly MarkedEvent[]): void {
+    this.#published += events.length;
+    for (const { latencyMs } of events) this.#options.metrics?.eventPublished(latencyMs);
+    this.#tell(aggregateIds, new Map(events.map(({ eventId, publishedAt }) => [eventId, publishedAt])));
   }
 
-  #tell(aggregateIds: ReadonlySet<string>): void {
+  #tell(aggregateIds: ReadonlySet<string>, publishedAt: ReadonlyMap<string, Date>): void {
     try {
-      this.#options.onSettled?.(aggregateIds);
+      this.#options.onSettled?.(aggregateIds, publishedAt);
     } catch (error) {
       this.#options.log.error({ error }, 'a listener to settled events threw');
     }

@@ -78,23 +78,32 @@ export type PublishedMark = {
   readonly streamSeq: number;
 };
 
+/** An event that was open until this mark. */
+export type MarkedEvent = {
+  readonly eventId: string;
+  readonly publishedAt: Date;
+  /** Since its transaction began. */
+  readonly latencyMs: number;
+};
+
 /**
  * Marks events as Published, in one statement. The broker has them, so this holds whoever has the lease
- * by now. Returns for each event that was still open the milliseconds since its transaction began.
+ * by now. Returns each event that was still open.
  * @throws OperatorError DatabaseUnavailable, DatabaseContention
  */
-export async function markPublished(db: Db, marks: readonly PublishedMark[]): Promise<readonly number[]> {
+export async function markPublished(db: Db, marks: readonly PublishedMark[]): Promise<readonly MarkedEvent[]> {
   if (marks.length === 0) return [];
   const ids = marks.map((mark) => mark.eventId);
   const streams = marks.map((mark) => mark.streamCreated);
   const sequences = marks.map((mark) => mark.streamSeq);
-  const { rows } = await sql<{ latency: number }>`/*mark_published*/
+  const { rows } = await sql<MarkedEvent>`/*mark_published*/
     update outbox o set state = 'Published', published_at = clock_timestamp(), stream_created = mark.stream_created,
       stream_seq = mark.stream_seq, lease_owner = null, lease_until = null, next_attempt_at = null, last_error = null
     from unnest(${ids}::uuid[], ${streams}::text[], ${sequences}::bigint[]) as mark(event_id, stream_created, stream_seq)
     where o.event_id = mark.event_id and o.state in ('Pending', 'DeadLettered')
-    returning (extract(epoch from o.published_at - o.created_at) * 1000)::float8 as latency`.execute(db);
-  return rows.map(({ latency }) => latency);
+    returning o.event_id as "eventId", o.published_at as "publishedAt",
+      (extract(epoch from o.published_at - o.created_at) * 1000)::float8 as "latencyMs"`.execute(db);
+  return rows;
 }
 
 /** An event the broker refused. `error` is shown to people: a code and a sentence, no payload. */
@@ -176,7 +185,7 @@ export async function greatestStreamSeq(db: Db): Promise<number> {
 /** The outbox as a publisher needs it. */
 export type Outbox = {
   claimHeads(claim: Claim): Promise<readonly ClaimedEvent[]>;
-  markPublished(marks: readonly PublishedMark[]): Promise<readonly number[]>;
+  markPublished(marks: readonly PublishedMark[]): Promise<readonly MarkedEvent[]>;
   markAttemptFailed(refusal: Refusal, retryAfterMs: number): Promise<boolean>;
   deadLetter(refusal: Refusal): Promise<boolean>;
   releaseLeases(owner: string, eventIds?: readonly string[]): Promise<void>;
