@@ -378,6 +378,40 @@ describe('what a Tenant has in its namespace', () => {
   });
 });
 
+describe('a ResourceQuota that the cluster does not count', () => {
+  const tenant = aTenant({ spec: { ...aTenant().spec, quota: { agents: 3, hard: { pods: 5 } } } });
+  const quotaWith = (used: Readonly<Record<string, string>>) =>
+    look({
+      tenant,
+      namespaces: [
+        {
+          name: 'research',
+          object: ours,
+          takenBy: undefined,
+          children: standing(tenant).map((child) => {
+            if (child.object.metadata.name !== 'openos-quota') return child;
+            const metadata = { ...child.object.metadata, creationTimestamp: at(t0) };
+            return { ...child, object: { ...child.object, metadata, status: { used } } };
+          }),
+        },
+      ],
+    });
+  const remade = { kind: 'delete', ref: { name: 'openos-quota', namespace: 'research' }, uid: 'uid-of-openos-quota' };
+
+  test('is made anew, as the API server refuses all that it should count', () => {
+    const uncounted = shown(quotaWith({ pods: '0' }));
+    expect(decide(uncounted, t0 + 1_000)).toMatchObject({ plan: [], outcome: { kind: 'requeue', afterMs: 9_000 } });
+    const late = decide(uncounted, t0 + 10_000);
+    expect(late.plan).toMatchObject([remade]);
+    expect(late.status).toBeUndefined();
+  });
+
+  test('is let be as soon as Agents are counted, whatever else is not', () => {
+    const counted = shown(quotaWith({ 'count/agents.openos.dev': '0' }));
+    expect(decide(counted, t0 + 60_000)).toMatchObject({ plan: [], outcome: { kind: 'settled' } });
+  });
+});
+
 describe('a Tenant that is deleted with deletionPolicy Delete', () => {
   const active = shown(look({ tenant: aTenant({ spec: { ...aTenant().spec, deletionPolicy: 'Delete' } }) }));
   const gone = { ...active, tenant: deleting(active.tenant ?? aTenant()) };

@@ -5,7 +5,7 @@ import { findCondition, sameStatus } from '../../kernel/conditions.ts';
 import type { Decision } from '../../kernel/decision.ts';
 import { addFinalizer, isDeleting, removeFinalizer } from '../../kernel/finalizer.ts';
 import type { ObjectRef, StoredObject } from '../../kernel/object.ts';
-import { type Outcome, requeue, settled } from '../../kernel/outcome.ts';
+import { requeue, settled, soonest } from '../../kernel/outcome.ts';
 import { tenantResource } from '../own.ts';
 import { convergeChildren, revokeAccess } from './children.ts';
 import { type TenantRecord, tenantRecords } from './events.ts';
@@ -22,6 +22,7 @@ import {
   type Verdict,
 } from './namespace.ts';
 import { networkPolicyNames } from './networkpolicy.ts';
+import { remakeUncounted } from './quota.ts';
 import { type Problem, type Setup, statusEvents, tenantStatus } from './status.ts';
 
 export type TenantObserved = {
@@ -74,7 +75,14 @@ export function decide(observed: TenantObserved, now: number): TenantDecision {
   const setups = observed.namespaces.map((namespace) => setUp(tenant, namespace, observed.defaultRuntimeClass));
   const plan = [...isolatingFirst(setups.flatMap(({ todo }) => todo)), ...observed.released.flatMap(letGo)];
   if (isShownReady(tenant) && isProof(plan, observed)) return { transitions: [], plan, outcome: requeue(0) };
-  return finish(observed, tenant, plan, setups, namespaceProblem(setups), now);
+  const ready = setups.filter(({ verdict, todo }) => verdict.kind === 'ours' && todo.length === 0);
+  const counted = observed.namespaces.filter(({ name }) => ready.some((each) => each.name === name));
+  const remade = remakeUncounted(
+    counted.flatMap(({ children }) => children),
+    now,
+  );
+  const decision = finish(observed, tenant, [...plan, ...remade.plan], setups, namespaceProblem(setups), now);
+  return { ...decision, outcome: soonest(decision.outcome, remade.outcome) };
 }
 
 /**
@@ -168,7 +176,7 @@ function finish(
   now: number,
 ): TenantDecision {
   const next = tenantStatus(observed, tenant, setups, problem, now);
-  const outcome: Outcome = problem === undefined ? settled : requeue(recheckMs);
+  const outcome = problem === undefined ? settled : requeue(recheckMs);
   const changed = tenant.status === undefined || !sameStatus(tenant.status, next);
   const events = changed ? statusEvents(tenant, next) : [];
   return { transitions: [], plan: [...plan, ...events], ...(changed ? { status: next } : {}), outcome };
