@@ -73,6 +73,7 @@ Everything stays up. To go on:
   kubectl describe agent ${name} -n ${namespace}              conditions, and why
   kubectl apply -f config/samples/agent-template.yaml      another Agent, with two containers
   kubectl delete pod -n ${namespace} -l openos.dev/agent=${name}   break it: it comes back
+  kubectl exec -n openos-system deploy/openos-controller -- openos events list   what was told of all this
   kubectl delete agent ${name} -n ${namespace}                and its pod is gone with it
   kubectl get agents -n ${namespace} --watch                  watch while you do so
 
