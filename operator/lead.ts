@@ -238,6 +238,13 @@ type AgentWork = {
 function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
   const { applied, evicted, expectations, written, epoch, histories, publisher, quotas, traces } = work;
   const { broker, caches, client, config, database, log, metrics } = parts;
+  /** Its story is over: also what came after its DELETE event, such as the answer to a write, is kept no longer. */
+  const forget = (uid: string): void => {
+    traces.delete(uid);
+    expectations.forget(uid);
+    written.forget(uid);
+    evicted.delete(uid);
+  };
   return {
     ...tenancySources(caches),
     synced: caches.synced,
@@ -275,7 +282,7 @@ function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
     history: async (uid) => {
       const history = await histories.of(uid);
       const last = lastRow(history);
-      if (last?.to === 'Deleted') traces.delete(uid);
+      if (last?.to === 'Deleted') forget(uid);
       else if (last?.traceparent !== undefined) traces.set(uid, last.traceparent);
       return history;
     },

@@ -64,4 +64,23 @@ describe('the cache may be believed', () => {
     expectations.forget('owner');
     expect(expectations.satisfied('owner')).toBe(true);
   });
+
+  test('and then nothing is kept of it, however its requests ended', () => {
+    const { clock, expectations } = some();
+    const owners = Array.from({ length: 300 }, (_, n) => `agent-${n}`);
+    for (const owner of owners) {
+      expectations.expectCreate(owner, 'pod-1');
+      expectations.expectDelete(owner, 'u0');
+    }
+    expect(expectations.owners).toBe(300);
+    for (const [n, owner] of owners.entries()) {
+      if (n % 3 === 0) expectations.forget(owner);
+      if (n % 3 !== 1) continue;
+      expectations.observed(owner, { name: 'pod-1', uid: 'u1', deleting: false });
+      expectations.observedGone(owner, { name: 'pod-0', uid: 'u0' });
+    }
+    clock.advanceSync(300_000);
+    expect(owners.every((owner) => expectations.satisfied(owner))).toBe(true);
+    expect(expectations.owners).toBe(0);
+  });
 });

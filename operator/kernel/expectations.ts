@@ -62,6 +62,11 @@ export class Expectations {
     return undefined;
   }
 
+  /** Owners with something outstanding, or not asked about since it expired. */
+  get owners(): number {
+    return this.#byOwner.size;
+  }
+
   /** The owner is gone. */
   forget(owner: string): void {
     this.#byOwner.delete(owner);

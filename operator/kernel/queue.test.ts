@@ -59,6 +59,15 @@ describe('lanes', () => {
     expect(await takeAll(queue)).toEqual(['u1', 'u2', 'r1', 'r2']);
   });
 
+  test('with a thousand resyncs waiting, what somebody changes is next', async () => {
+    const { queue } = aQueue();
+    for (let n = 0; n < 1_000; n += 1) queue.add(`resync-${n}`, 'background');
+    expect(await queue.take()).toBe('resync-0');
+    queue.add('edited');
+    queue.add('resync-999');
+    expect([await queue.take(), await queue.take(), await queue.take()]).toEqual(['edited', 'resync-999', 'resync-1']);
+  });
+
   test('an urgent add moves a key out of the background, never the other way', async () => {
     const { queue } = aQueue();
     for (const key of ['r1', 'r2', 'r3']) queue.add(key, 'background');
@@ -258,6 +267,26 @@ class Advance implements fc.AsyncCommand<Model, Real> {
   }
   toString = () => `advance(${this.ms})`;
 }
+
+test('keys that are gone leave nothing behind: no wait, no delay, no backoff', async () => {
+  const { clock, queue } = aQueue();
+  const keys = Array.from({ length: 500 }, (_, n) => `agent-${n}`);
+  for (const key of keys) queue.add(key, 'background');
+  for (const key of keys) queue.add(key);
+  for (let n = 0; n < keys.length; n += 1) {
+    const key = (await queue.take()) ?? '';
+    queue.retry(key);
+    queue.addAfter(key, 60_000);
+    queue.done(key);
+  }
+  clock.advanceSync(1_000);
+  for (const key of await takeAll(queue)) {
+    queue.forget(key);
+    queue.done(key);
+  }
+  expect(clock.pending).toBe(0);
+  expect([queue.depth, queue.inFlight, ...keys.map((key) => queue.failures(key))].every((n) => n === 0)).toBe(true);
+});
 
 test('any sequence of operations: no key lost, none doubled, none in two hands', async () => {
   const commands = [
