@@ -1,4 +1,8 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { ApiProxy, type ProxiedRequest } from './testkit/api-proxy.ts';
 import { eventually } from './testkit/eventually.ts';
 import type { TestOperator } from './testkit/operator.ts';
 import { expectTold } from './testkit/told.ts';
@@ -75,6 +79,39 @@ describe('two operators', () => {
     expect(await heir.stop()).toBe(0);
   });
 
+  it('write nothing once they were frozen past their Lease, not even the rest of the pass in hand', async () => {
+    const proxy = await new ApiProxy(world.cluster.credentials).start();
+    const kubeconfig = join(await mkdtemp(join(tmpdir(), 'openos-leadership-')), 'kubeconfig');
+    await writeFile(kubeconfig, proxy.kubeconfig);
+    // Its first pass over the Tenant applies one policy after the other: it waits for the answer to the first.
+    const answered = Promise.withResolvers<void>();
+    const isPolicy = ({ method, path }: ProxiedRequest) => method === 'PATCH' && path.includes('/networkpolicies/');
+    proxy.fault = (request) => (isPolicy(request) ? { kind: 'hold', until: answered.promise } : undefined);
+    const frozen = await world.startOperator({ KUBECONFIG: kubeconfig });
+    await eventually('it is in the middle of a pass', () => proxy.held > 0, 20_000);
+    expect(await world.leader()).toBe(frozen.identity);
+    frozen.signal('SIGSTOP');
+    const heir = await world.startOperator();
+    await leads(heir, 20_000);
+    const { uid } = (await world.createAgent('lead', 'meanwhile')).metadata;
+    await world.ready('lead', 'meanwhile');
+
+    // The answer lies before it when it wakes.
+    answered.resolve();
+    await eventually('the answer is there', () => proxy.held === 0);
+    const woken = performance.now();
+    frozen.signal('SIGCONT');
+    await eventually('it notices', () => frozen.log().includes('stopped leading'));
+    await eventually('it runs again for the Lease', () =>
+      proxy.requests.some(({ at, path }) => at > woken && path.includes('/leases')),
+    );
+    expect(writesSince(proxy, woken)).toEqual([]);
+    await expectTold(world, uid, 'Ready', life);
+    expect((await world.epoch()).holder).toBe(heir.identity);
+    await Promise.all([heir.stop(), frozen.kill()]);
+    await proxy.close();
+  });
+
   it('take over with caches that are warm: nothing is listed again', async () => {
     const first = await world.startOperator();
     await leads(first);
@@ -89,3 +126,10 @@ describe('two operators', () => {
     expect(await second.stop()).toBe(0);
   });
 });
+
+/** Leases apart: who runs for leadership writes them. */
+function writesSince(proxy: ApiProxy, moment: number): readonly string[] {
+  return proxy.requests
+    .filter(({ at, method, path }) => at >= moment && method !== 'GET' && !path.includes('/leases'))
+    .map(({ method, path }) => `${method} ${path}`);
+}

@@ -19,7 +19,9 @@ export type Fault =
   /** The API server never hears of it. */
   | { readonly kind: 'answer'; readonly answer: Answer }
   /** It is carried out, and its answer ends properly after so many bytes. */
-  | { readonly kind: 'truncate'; readonly bytes: number };
+  | { readonly kind: 'truncate'; readonly bytes: number }
+  /** It is carried out, and its answer is kept back until then. */
+  | { readonly kind: 'hold'; readonly until: Promise<unknown> };
 
 /**
  * An HTTP proxy before a real API server, for faults that have a status or a body, and to see what was asked.
@@ -34,12 +36,15 @@ export class ApiProxy {
   readonly #agent = new TlsAgent({ keepAlive: true });
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  #held = 0;
 
   constructor(upstream: Credentials) {
     this.#upstream = upstream;
     this.#server = createServer((request, response) => {
       this.#handle(request, response).catch(() => response.destroy());
     });
+    // A client that is frozen finds its connections as it left them.
+    this.#server.keepAliveTimeout = 0;
     this.#server.on('connection', (socket) => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
@@ -60,6 +65,23 @@ export class ApiProxy {
 
   get url(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** A kubeconfig that leads here, as the text of a file. */
+  get kubeconfig(): string {
+    return JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'proxy',
+      contexts: [{ name: 'proxy', context: { cluster: 'proxy', user: 'proxy' } }],
+      clusters: [{ name: 'proxy', cluster: { server: this.url, 'insecure-skip-tls-verify': true } }],
+      users: [{ name: 'proxy', user: {} }],
+    });
+  }
+
+  /** Answers that are kept back, or not yet wholly handed to the client's kernel. */
+  get held(): number {
+    return this.#held;
   }
 
   /** Breaks every connection. */
@@ -89,11 +111,20 @@ export class ApiProxy {
       return;
     }
     const answer = await this.#passOn(incoming, response);
+    if (fault?.kind === 'hold') await this.#hold(fault.until, response);
     response.writeHead(answer.statusCode ?? 502, answer.headers);
     // The beginning of a watch is its headers alone.
     response.flushHeaders();
     if (fault?.kind === 'truncate') await truncated(answer, response, fault.bytes);
     else await pipeline(answer, response);
+  }
+
+  async #hold(until: Promise<unknown>, response: ServerResponse): Promise<void> {
+    this.#held += 1;
+    response.once('close', () => {
+      this.#held -= 1;
+    });
+    await until;
   }
 
   async #passOn(incoming: IncomingMessage, response: ServerResponse): Promise<IncomingMessage> {
