@@ -15,17 +15,12 @@ export type PublisherOptions = {
   readonly outbox: Outbox;
   readonly broker: Broker;
   readonly log: Logger;
-<<<<<<< /tmp/prof/mine/operator/events/publisher.ts
   /** Called when something about these aggregates' events has been committed: published (by event id, when) or dead-lettered. */
   readonly onSettled?: (aggregateIds: ReadonlySet<string>, publishedAt: ReadonlyMap<string, Date>) => void;
-=======
-  /** Called when something about these aggregates' events has been committed: published or dead-lettered. */
-  readonly onSettled?: (aggregateIds: ReadonlySet<string>) => void;
   /** Called when the stream gave a number out a second time. */
   readonly onSequenceReused?: (message: string) => void;
   /** While it says so nothing is published: the record is not to be trusted yet. */
   readonly isHeld?: () => boolean;
->>>>>>> operator/events/publisher.ts
   readonly metrics?: {
     readonly eventPublished: (latencyMs: number) => void;
     readonly eventAttemptFailed: () => void;
