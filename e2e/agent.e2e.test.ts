@@ -165,6 +165,27 @@ describe('a container that exits at once', () => {
   });
 });
 
+describe('a container that takes more memory than its limit', () => {
+  const program = 'const taken = []; setInterval(() => taken.push(Buffer.alloc(16 << 20, 1)), 20);';
+  const greedy: Partial<AgentSpec> = {
+    command: ['/usr/local/bin/node', '-e', program],
+    resources: { limits: { memory: '160Mi' } },
+  };
+
+  it('is out of memory: told, tried again in another pod, and healed by a spec that needs less', async () => {
+    const { metadata } = await world.createAgent(namespace, 'greedy', greedy);
+    const triedAgain = ({ attempts }: AgentStatus) => attempts === 2;
+    const status = await world.status(namespace, 'greedy', 'a second try', triedAgain);
+    expect(status.lastFailureReason).toBe('OutOfMemory');
+    const lost = (await world.told(metadata.uid)).find(({ event_type }) => event_type === 'agent.recovering');
+    expect(lost?.data).toMatchObject({ reason: 'OutOfMemory', attempt: 2 });
+
+    await world.patchAgent(namespace, 'greedy', { command: null });
+    expect((await world.ready(namespace, 'greedy')).attempts).toBe(1);
+    await world.removeAgent(namespace, 'greedy');
+  });
+});
+
 describe('a pod that is deleted by hand', () => {
   it('is missed, told of and replaced', async () => {
     const { metadata } = await world.createAgent(namespace, 'bereaved');
