@@ -14,7 +14,7 @@ import { holdsPlace, placeRules } from './resources/places.ts';
 import type { TenantObserved } from './resources/tenant/decide.ts';
 import type { TenantRecord } from './resources/tenant/events.ts';
 import type { TenantHistory, TenantRow } from './resources/tenant/history.ts';
-import type { Database, Db } from './store/db.ts';
+import type { Database, Trx } from './store/db.ts';
 import { openAggregatesOf, type RecordedTransition, readHistory } from './store/repositories/history.ts';
 import { takeOver } from './store/repositories/leadership.ts';
 import { bookPlaces, ledgerUse, markExceeded, recountPlaces } from './store/repositories/ledger.ts';
@@ -91,11 +91,29 @@ export class LeaderEpoch {
    */
   async current(): Promise<number> {
     if (!this.#fence.holds()) throw notLeader();
-    this.#epoch ??= this.#takeOver();
+    const taken = this.#epoch ?? this.#takeOver();
+    this.#epoch = taken;
     try {
-      return await this.#epoch;
+      return await taken;
     } catch (error) {
-      this.#epoch = undefined;
+      this.#forget(taken);
+      throw error;
+    }
+  }
+
+  /**
+   * Runs `write` under the epoch in force. When it is refused somebody took the record who had slept with that
+   * statement in hand: as long as we lead, the next one takes it back. Only once, however many were refused: each
+   * taking refuses whatever is under way.
+   * @throws OperatorError what {@link current} and `write` throw
+   */
+  async during<Result>(write: (epoch: number) => Promise<Result>): Promise<Result> {
+    const epoch = await this.current();
+    const taken = this.#epoch;
+    try {
+      return await write(epoch);
+    } catch (error) {
+      if (hasCode(error, 'NotLeader')) this.#forget(taken);
       throw error;
     }
   }
@@ -124,9 +142,8 @@ export class LeaderEpoch {
     }
   }
 
-  /** Somebody took the record who had slept with that statement in hand: as long as we lead it is taken back. */
-  forget(): void {
-    this.#epoch = undefined;
+  #forget(taken: Promise<number> | undefined): void {
+    if (this.#epoch === taken) this.#epoch = undefined;
   }
 }
 
@@ -241,7 +258,7 @@ export async function recordTenant(
 ): Promise<void> {
   const { database, epoch, freed } = ports;
   for (const each of records) {
-    await unitOfWork(database.db, await epoch.current(), async (db) => {
+    const write = async (db: Trx, held: number) => {
       if (each.kind === 'within') return markExceeded(db, name, each.resource, false);
       if (each.kind === 'book') return bookPlaces(db, name, each.namespaces);
       const tenancy = { kind: 'member', tenant: name } as const;
@@ -255,10 +272,11 @@ export async function recordTenant(
         each.last,
         [{ ...each, attempt: 0 }],
         change,
-        db,
+        { db, epoch: held },
       );
       if (each.exceeded !== undefined) await markExceeded(db, name, each.exceeded, true);
-    });
+    };
+    await epoch.during((held) => unitOfWork(database.db, held, (db) => write(db, held)));
     if (each.kind === 'told') ports.recorded(each.id);
     if (each.kind === 'book') freed(name);
   }
@@ -308,7 +326,8 @@ async function record(
   last: LastRow | undefined,
   transitions: readonly Transition[],
   change: Readonly<Record<string, unknown>>,
-  db: Db = database.db,
+  /** The transaction it is part of; without one it is its own. */
+  within?: { readonly db: Trx; readonly epoch: number },
 ): Promise<Recorded> {
   const { uid, namespace, name, tenancy, traceparent } = observed;
   const lastSeq = last?.seq ?? 0;
@@ -327,10 +346,9 @@ async function record(
       data: event.data,
     }),
   );
-  await recordTransitions(db, {
+  const recording = {
     aggregate,
     tenantId,
-    epoch: await epoch.current(),
     lastSeq,
     transitions: transitions.map(({ event: _, from, observedAt, ...row }) => ({
       ...row,
@@ -344,10 +362,9 @@ async function record(
       action: transitions.map(({ event }) => event.type).join(','),
       detail: { namespace, name, ...change },
     },
-  }).catch((error: unknown) => {
-    if (hasCode(error, 'NotLeader')) epoch.forget();
-    throw error;
-  });
+  };
+  if (within === undefined) await epoch.during((held) => recordTransitions(database.db, { ...recording, epoch: held }));
+  else await recordTransitions(within.db, { ...recording, epoch: within.epoch });
   recorded();
   if (place?.kind === 'release') freed(tenancy.kind === 'member' ? tenancy.tenant : tenantId);
   for (const { from, to } of transitions) metrics.transitioned(kind, from, to);

@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { notLeader } from './kernel/errors.ts';
+import { silentLogger } from './kernel/logger.ts';
+import { LeaderEpoch, recordTenant } from './recorder.ts';
+import { currentEpoch, takeOver } from './store/repositories/leadership.ts';
+import { createMetrics } from './telemetry/metrics.ts';
+import { startStore, type TestStore } from './testkit/store.ts';
+
+/** Who leads takes the record back from a statement that was asleep, without getting into its own way. */
+
+let store: TestStore;
+let epoch: LeaderEpoch;
+beforeAll(async () => {
+  store = await startStore();
+});
+beforeEach(() => {
+  epoch = new LeaderEpoch(store.database, 'leader', { holds: () => true }, silentLogger);
+});
+afterAll(() => store.stop());
+
+const inForce = async () => (await currentEpoch(store.database.db)).epoch;
+
+test('many writes that are refused together take it back once', async () => {
+  const held = await epoch.current();
+  const refused = Array.from({ length: 20 }, () => Promise.withResolvers<void>());
+  const writes = refused.map(({ promise }) =>
+    epoch.during(async () => {
+      await promise;
+      throw notLeader();
+    }),
+  );
+  const ends = Promise.allSettled(writes);
+  for (const { resolve } of refused) {
+    const nextWrite = epoch.during(async (at) => at);
+    resolve();
+    await nextWrite;
+  }
+  expect((await ends).every(({ status }) => status === 'rejected')).toBe(true);
+  expect(await epoch.during(async (at) => at)).toBe(held + 1);
+  expect(await inForce()).toBe(held + 1);
+});
+
+test('also when it is a Tenant that is recorded', async () => {
+  const ports = {
+    database: store.database,
+    epoch,
+    metrics: createMetrics({ version: 'test', phases: [] }),
+    recorded: () => undefined,
+    freed: () => undefined,
+  };
+  const observed = { name: 'acme', tenant: undefined, traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` };
+  const write = () => recordTenant(ports, observed, [{ kind: 'within', resource: 'agents' }]);
+  await write();
+  await takeOver(store.database.db, 'sleeper');
+  await expect(write()).rejects.toMatchObject({ code: 'NotLeader' });
+  await write();
+  expect((await currentEpoch(store.database.db)).holder).toBe('leader');
+});
