@@ -7,7 +7,7 @@ import { outboxOf } from '../store/repositories/outbox.ts';
 /** A publisher as a process of its own, for tests that kill it: node publisher-process.ts <database> <nats> <lease ms> */
 const [databaseUrl = '', natsUrl = '', leaseMs = ''] = process.argv.slice(2);
 const log = silentLogger;
-const { db } = openDatabase({
+const database = openDatabase({
   url: databaseUrl,
   poolSize: 4,
   applicationName: 'publisher-process',
@@ -16,5 +16,11 @@ const { db } = openDatabase({
 });
 const broker = new NatsBroker({ url: natsUrl, name: 'publisher-process', log });
 broker.connect();
-new Publisher({ outbox: outboxOf(db), broker, log, leaseMs: Number(leaseMs) }).start();
+const publisher = new Publisher({ outbox: outboxOf(database.db), broker, log, leaseMs: Number(leaseMs) });
+publisher.start();
+process.once('SIGTERM', async () => {
+  await publisher.stop();
+  await broker.close();
+  await database.close();
+});
 process.stdout.write('publishing\n');

@@ -1,11 +1,15 @@
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 
+export type Direction = 'toServer' | 'toClient';
+
 /** A TCP proxy on 127.0.0.1 that breaks connections in the ways networks do. */
 export class TcpProxy {
   readonly #server: Server;
   readonly #pairs = new Set<readonly [client: Socket, upstream: Socket]>();
   #frozen = false;
   #refusing = false;
+  /** What arrived in a direction since it is held back. */
+  readonly #held = new Map<Direction, { readonly to: Socket; readonly data: Buffer }[]>();
 
   /** Forwards to `port` on `host`. */
   constructor(port: number, host = '127.0.0.1') {
@@ -52,6 +56,22 @@ export class TcpProxy {
     }
   }
 
+  /** From now on what goes in this direction arrives here and goes no further: it is sent, and nobody has it. */
+  hold(direction: Direction): void {
+    this.#held.set(direction, []);
+  }
+
+  /** What is held back in this direction, as text. */
+  held(direction: Direction): string {
+    return (this.#held.get(direction) ?? []).map(({ data }) => data.toString('latin1')).join('');
+  }
+
+  /** Lets everything pass again, what was held back first. */
+  release(): void {
+    for (const { to, data } of [...this.#held.values()].flat()) if (!to.destroyed) to.write(data);
+    this.#held.clear();
+  }
+
   /** The connections there are stay open and nothing passes on them any more; new ones work, as behind a NAT that forgot. */
   strand(): void {
     for (const [client, upstream] of this.#pairs) {
@@ -88,11 +108,17 @@ export class TcpProxy {
       socket.on('close', end);
       if (this.#frozen) socket.pause();
     }
-    client.on('data', (data) => upstream.write(data));
-    upstream.on('data', (data) => client.write(data));
+    client.on('data', (data) => this.#pass('toServer', upstream, data));
+    upstream.on('data', (data) => this.#pass('toClient', client, data));
     if (this.#frozen) {
       client.pause();
       upstream.pause();
     }
+  }
+
+  #pass(direction: Direction, to: Socket, data: Buffer): void {
+    const held = this.#held.get(direction);
+    if (held === undefined) to.write(data);
+    else held.push({ to, data });
   }
 }
