@@ -75,7 +75,12 @@ function stateOf({
   };
 }
 
-type AdvisoryText = { readonly consumer: string; readonly stream_seq: number; readonly timestamp: string };
+type AdvisoryText = {
+  readonly consumer: string;
+  readonly stream_seq: number;
+  readonly deliveries: number;
+  readonly timestamp: string;
+};
 
 async function readCapture(manager: JetStreamManager, after: number): Promise<Capture> {
   const { created, state } = await manager.streams.info(captureName);
@@ -100,6 +105,7 @@ async function readCapture(manager: JetStreamManager, after: number): Promise<Ca
     givenUp: read.map((text) => ({
       consumer: text.consumer,
       streamSeq: text.stream_seq,
+      deliveries: text.deliveries,
       at: Date.parse(text.timestamp),
     })),
   };

@@ -36,8 +36,8 @@ export type Capture = {
   readonly created: string;
   /** The newest report read. */
   readonly lastSeq: number;
-  /** `at`: ms since the epoch. */
-  readonly givenUp: readonly (GivenUp & { readonly at: number })[];
+  /** `at`: ms since the epoch. `deliveries`: how often it was tried. */
+  readonly givenUp: readonly (GivenUp & { readonly at: number; readonly deliveries?: number })[];
 };
 
 /** What the ack watcher and the auditor ask the broker. Each rejects with an OperatorError when the broker is away. */

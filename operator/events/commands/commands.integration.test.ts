@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { jetstreamManager } from '@nats-io/jetstream';
+import { AckPolicy, DeliverPolicy, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from 'nats';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../kernel/clock.ts';
 import { silentLogger } from '../../kernel/logger.ts';
 import { outboxOf, outboxStats } from '../../store/repositories/outbox.ts';
@@ -180,6 +180,97 @@ test('what the stream has lost is published again, in order and with the same id
   expect((await events('replay', '--all')).lines).toHaveLength(0);
 });
 
+describe('what the broker gave up to deliver to a consumer', () => {
+  /** A consumer that is given each message once, and has taken all of them but the first two. */
+  async function aForgetfulConsumer(): Promise<JetStreamManager> {
+    const manager = await anAdmin();
+    const taken = {
+      durable_name: 'billing',
+      ack_policy: AckPolicy.Explicit,
+      deliver_policy: DeliverPolicy.All,
+      max_deliver: 1,
+      ack_wait: 500_000_000,
+    };
+    await manager.consumers.add(streamName, taken);
+    await consume(manager, (seq) => seq > 2);
+    await settled('both are given up', async () => (await lettersOf('billing')).length === 2);
+    return manager;
+  }
+
+  /** Takes what there is; what is not acknowledged is given up when somebody asks again. */
+  async function consume(manager: JetStreamManager, isTaken: (seq: number) => boolean): Promise<readonly string[]> {
+    const consumer = await manager.jetstream().consumers.get(streamName, 'billing');
+    const ids: string[] = [];
+    for (let isEmpty = false; !isEmpty; ) {
+      isEmpty = true;
+      for await (const message of await consumer.fetch({ max_messages: 10, expires: 1_000 })) {
+        isEmpty = false;
+        ids.push(message.headers?.get('ce-id') ?? '');
+        if (isTaken(message.seq)) await message.ackAck();
+      }
+    }
+    return ids;
+  }
+
+  const lettersOf = async (consumer: string) =>
+    json(await events('dead-letters', '--consumer', consumer, '-o', 'json'));
+
+  test('is listed with how often and when, and sent to it again, once', async () => {
+    const id = await record(4);
+    publish();
+    await drained();
+    const manager = await aForgetfulConsumer();
+    expect(await lettersOf('billing')).toMatchObject([
+      {
+        eventId: idOf(id, 1),
+        seq: 1,
+        consumer: 'billing',
+        deliveries: 1,
+        givenUpAt: expect.any(String),
+        givenUpSeq: 1,
+      },
+      { eventId: idOf(id, 2), seq: 2, consumer: 'billing', deliveries: 1 },
+    ]);
+
+    const again = (...more: readonly string[]) => events('redeliver', '--consumer', 'billing', ...more);
+    expect((await again('--all', '--dry-run')).lines).toHaveLength(2);
+    expect(await everythingIn(nats)).toHaveLength(4);
+    expect((await again(idOf(id, 1))).lines).toHaveLength(1);
+    expect((await again(idOf(id, 1))).lines).toHaveLength(0);
+    expect(await lettersOf('billing')).toMatchObject([{ eventId: idOf(id, 2) }]);
+    expect((await again('--all')).lines).toHaveLength(1);
+    expect((await again('--all')).lines).toHaveLength(0);
+    expect(await lettersOf('billing')).toEqual([]);
+
+    expect(await consume(manager, () => true)).toEqual([idOf(id, 1), idOf(id, 2)]);
+    const places = json(await events('list', '--agent', id, '-o', 'json')).map(({ streamSeq }) => streamSeq);
+    expect(places).toEqual([5, 6, 3, 4]);
+    expect(firstAppearances(await everythingIn(nats)).get(id)).toEqual([1, 2, 3, 4]);
+    const audit = await store.database.db.selectFrom('audit_log').selectAll().where('aggregate_id', '=', id).execute();
+    expect(audit.filter(({ action }) => action === 'event.redelivered')).toHaveLength(2);
+  });
+
+  test('who dies before it is noted sends nothing twice', async () => {
+    const id = await record(3);
+    publish();
+    await drained();
+    await aForgetfulConsumer();
+    await events('redeliver', '--consumer', 'billing', '--all');
+    await store.database.db.updateTable('outbox').set({ stream_seq: 1 }).where('event_id', '=', idOf(id, 1)).execute();
+    expect((await events('redeliver', '--consumer', 'billing', '--all')).lines).toHaveLength(1);
+    expect(await everythingIn(nats)).toHaveLength(5);
+  });
+
+  test('is asked of a consumer that exists, and changed only for events that are named', async () => {
+    publish();
+    await record(1);
+    await drained();
+    await expect(lettersOf('nobody')).rejects.toMatchObject({ code: 'ConsumerNotFound' });
+    await expect(events('redeliver', '--consumer', 'billing')).rejects.toMatchObject({ code: 'UsageInvalid' });
+    await expect(events('redeliver', '--all')).rejects.toMatchObject({ code: 'UsageInvalid' });
+  });
+});
+
 test('without a broker what needs none still answers', async () => {
   const id = await record(1);
   await nats.kill();
@@ -192,13 +283,12 @@ test('ids that do not exist are told', async () => {
   await expect(events('requeue', randomUUID())).rejects.toMatchObject({ code: 'EventNotFound' });
 });
 
+async function anAdmin(): Promise<JetStreamManager> {
+  const connection = await connect({ servers: `127.0.0.1:${nats.port}`, user: 'openos', pass: 'secret' });
+  cleanup.push(() => connection.close());
+  return jetstreamManager(connection);
+}
+
 async function purge(filter: string): Promise<void> {
-  const connection = await connect({
-    servers: nats.url.replace(/^nats:\/\/[^@]*@/, ''),
-    user: 'openos',
-    pass: 'secret',
-  });
-  const manager = await jetstreamManager(connection);
-  await manager.streams.purge(streamName, { filter });
-  await connection.close();
+  await (await anAdmin()).streams.purge(streamName, { filter });
 }

@@ -1,3 +1,4 @@
+import { consumerDeadLetters, redeliver } from './consumer.ts';
 import { deadLetters, list, show } from './inspect.ts';
 import type { EventsPorts } from './ports.ts';
 import { rebuild } from './rebuild.ts';
@@ -15,8 +16,9 @@ const commands: Readonly<Record<string, EventsCommand>> = {
   show: { args: 'EVENT-ID…', text: 'all that is known of an event, and what it waits for', run: show },
   'dead-letters': {
     args: '',
-    text: 'events the broker would not take, why, and what waits behind them',
-    run: deadLetters,
+    text: 'events the broker would not take, why, and what waits behind them; with --consumer what it gave up to deliver',
+    run: (ports, request) =>
+      request.consumer === undefined ? deadLetters(ports, request) : consumerDeadLetters(ports, request),
   },
   requeue: { args: '[EVENT-ID…]', text: 'publish dead-lettered events again, their cause being mended', run: requeue },
   skip: {
@@ -25,6 +27,11 @@ const commands: Readonly<Record<string, EventsCommand>> = {
     run: skip,
   },
   replay: { args: '[EVENT-ID…]', text: 'publish again what the stream has lost', run: replay },
+  redeliver: {
+    args: '[EVENT-ID…] --consumer NAME',
+    text: 'send a consumer again what was given up for it; every consumer sees it twice, with the same ce-id, behind later events',
+    run: redeliver,
+  },
   rebuild: { args: '', text: 'build the read model of openos-projector anew from the stream', run: rebuild },
 };
 

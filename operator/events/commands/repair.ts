@@ -14,7 +14,7 @@ import { send } from '../send.ts';
 import { asJson, asRow } from './format.ts';
 import { isInStream, named } from './inspect.ts';
 import { connected, type EventsPorts } from './ports.ts';
-import { type EventsRequest, usage } from './request.ts';
+import { type EventsRequest, requireChoice, usage } from './request.ts';
 
 const pageSize = 500;
 const out: readonly OutboxState[] = ['Published', 'Acknowledged', 'Expired'];
@@ -111,11 +111,6 @@ async function forEachPage(
 async function checked(ports: EventsPorts, filter: EventFilter): Promise<EventFilter> {
   if (filter.eventIds !== undefined) await named(ports, filter);
   return filter;
-}
-
-function requireChoice({ filter, all, command }: EventsRequest): void {
-  if (all || Object.keys(filter).length > 0) return;
-  throw usage(`${command} needs the ids of events, a filter such as --tenant or --from, or --all`);
 }
 
 function notDeadLettered({ eventId, state }: LoggedEvent): OperatorError {

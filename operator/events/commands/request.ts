@@ -16,6 +16,8 @@ export type EventsRequest = {
   readonly output: 'text' | 'json';
   readonly limit: number;
   readonly reason: string | undefined;
+  /** A durable consumer of the stream, whose dead letters are meant. */
+  readonly consumer: string | undefined;
 };
 
 /** The options, as the help shows them. */
@@ -27,10 +29,15 @@ export const eventOptions = {
   from: { type: 'string', value: 'TIME', text: 'events since then: RFC 3339, or how long ago: 90s, 15m, 2h, 7d' },
   to: { type: 'string', value: 'TIME', text: 'events before then' },
   limit: { type: 'string', value: 'N', text: 'list: the newest N (default 100)' },
-  all: { type: 'boolean', text: 'requeue, replay: all events, when nothing else says which' },
+  all: { type: 'boolean', text: 'requeue, replay, redeliver: all events, when nothing else says which' },
   again: {
     type: 'boolean',
-    text: 'replay: also what the stream still has (consumers see it twice, with the same ce-id)',
+    text: 'replay: also what the stream still has, if it is older than two minutes (consumers see it twice, with the same ce-id)',
+  },
+  consumer: {
+    type: 'string',
+    value: 'NAME',
+    text: 'dead-letters, redeliver: what the broker gave up for this durable consumer',
   },
   reason: { type: 'string', value: 'TEXT', text: 'skip: why; consumers read it in the tombstone' },
   'dry-run': { type: 'boolean', text: 'say what would be done, and do nothing' },
@@ -71,6 +78,7 @@ export function parseEventsRequest(args: readonly string[], now: number): Events
     output: outputOf(values.output ?? 'text'),
     limit: limitOf(values.limit ?? '100'),
     reason: values.reason,
+    consumer: values.consumer,
   };
 }
 
@@ -116,6 +124,12 @@ function limitOf(text: string): number {
   const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0;
   if (limit >= 1 && limit <= most) return limit;
   throw usage(`--limit ${text}: a whole number from 1 to ${most}`);
+}
+
+/** What changes events says which ones. @throws OperatorError UsageInvalid */
+export function requireChoice({ filter, all, command }: EventsRequest): void {
+  if (all || Object.keys(filter).length > 0) return;
+  throw usage(`${command} needs the ids of events, a filter such as --tenant or --from, or --all`);
 }
 
 /** The error of a command line that cannot be followed. */

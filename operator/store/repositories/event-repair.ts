@@ -56,6 +56,24 @@ export async function markSkipped(db: Db, tombstone: PublishedMark, by: Repairer
   return skipped.length === 1;
 }
 
+/**
+ * Notes that an event which the stream has at `from` was stored once more, for a consumer that had given it up there:
+ * from now on it is looked for at its new place. Returns whether it still was at the old one.
+ * @throws OperatorError DatabaseUnavailable
+ */
+export async function markRedelivered(db: Db, copy: PublishedMark, from: number, by: Repairer): Promise<boolean> {
+  const moved = await repair(
+    db,
+    by,
+    'event.redelivered',
+    sql`update outbox set stream_seq = ${copy.streamSeq}::bigint
+      where event_id = ${copy.eventId}::uuid and state in ('Published', 'Acknowledged')
+        and stream_created = ${copy.streamCreated} and stream_seq = ${from}::bigint
+      returning event_id, aggregate_kind, aggregate_id, tenant_id`,
+  );
+  return moved.length === 1;
+}
+
 /** The change and what the audit log says of it, in one statement. */
 async function repair(
   db: Db,
