@@ -60,6 +60,12 @@ describe('a new agent', () => {
     expect(decision).toMatchObject({ ...nothing, outcome: { kind: 'requeue' } });
   });
 
+  test('that is suspended meanwhile is looked at again as well: the pod on its way may have come and gone unseen', () => {
+    const suspended = anAgent({ spec: { image, operatingMode: 'Suspended' } });
+    const observed = { agent: suspended, history: aPath(['Created'], ['Suspending']), podOnItsWay: true };
+    expect(decided(observed, t0 + 60_000).outcome).toEqual({ kind: 'requeue', afterMs: 2_000 });
+  });
+
   test('gets no second pod once the first is there', () => {
     expect(decided({ history: created, pods: [aPod()] })).toMatchObject(nothing);
   });

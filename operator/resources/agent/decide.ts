@@ -204,7 +204,8 @@ function deadlines(
 ): readonly Outcome[] {
   const last = lastRow(observed.history);
   const phase = last?.to;
-  const awaitsPod = phase !== undefined && startsAttempt(phase) && blocker === undefined && observed.pods.length === 0;
+  const isStartDue = phase !== undefined && startsAttempt(phase) && blocker === undefined && now >= attempt.notBefore;
+  const awaitsPod = observed.podOnItsWay || (isStartDue && observed.pods.length === 0);
   const starting = phase !== undefined && (startsAttempt(phase) || phase === 'Scheduled' || phase === 'Starting');
   const onProbation = starting && isProbation(attempt.reason) && isPodReady(attempt.pod);
   const readySince = timeOf(podCondition(attempt.pod, 'Ready')?.lastTransitionTime);
@@ -217,7 +218,7 @@ function deadlines(
     upcoming(phase === 'Completed' ? undefined : sessionEnd(observed), now),
     upcoming(deletionDue(observed), now),
     observed.pods.some((pod) => isDisowned(pod, observed.uid)) ? requeue(disownedRecheckMs) : settled,
-    awaitsPod && now >= attempt.notBefore ? requeue(podRecheckMs) : settled,
+    awaitsPod ? requeue(podRecheckMs) : settled,
     last !== undefined && !isOut(last) ? requeue(publishRecheckMs) : settled,
     blocker === undefined || blocker.onlyByUser ? settled : requeue(blockerRecheckMs),
     upcoming(stalledFrom(observed.agent, blocker, now), now),
