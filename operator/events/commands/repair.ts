@@ -33,7 +33,7 @@ export async function replay(ports: EventsPorts, request: EventsRequest): Promis
   const filter = await checked(ports, { ...request.filter, states: states.filter((state) => out.includes(state)) });
   const broker = request.again ? undefined : await connected(ports);
   const select = async (page: readonly LoggedEvent[]) => (broker === undefined ? page : missingFrom(broker, page));
-  await forEachPage(ports, filter, 'to be published again', request, select, returnToPending);
+  await forEachPage(ports, filter, 'returned to the publisher', request, select, returnToPending);
 }
 
 /** `skip`: a dead-lettered event is given up; a tombstone takes its place in the stream. */
