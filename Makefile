@@ -38,7 +38,7 @@ test-integration: $(packages) ## Against a real API server, Postgres and NATS; n
 	@hack/ci/test.sh integration
 
 .PHONY: test-proof test-chaos
-test-proof: $(packages) ## The model check with more going wrong at once, and everything killed at random; minutes
+test-proof: $(packages) ## The model check with more going wrong at once, a death at any write, everything killed at random; minutes
 	@hack/ci/test.sh proof
 test-chaos: export CHAOS_SECONDS ?= 600
 test-chaos: $(packages) ## Postgres, NATS and the operator killed at random under load; CHAOS_SECONDS, CHAOS_SEED
