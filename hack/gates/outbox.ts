@@ -9,6 +9,7 @@ export type Promised = {
 
 const publisher = 'operator/events/publisher.integration.test.ts';
 const recording = 'operator/store/repositories/recording.integration.test.ts';
+const delivery = 'operator/events/delivery.proof.test.ts';
 const gate = 'hack/gates/outbox.integration.test.ts';
 
 /** What consumers are promised of events, and the tests without which nobody may merge. */
@@ -23,7 +24,12 @@ export const promises: readonly Promised[] = [
   },
   {
     promise: 'nothing is lost while the broker or Postgres is away',
-    tests: [`${publisher} > when the broker is away`, `${publisher} > when Postgres restarts`],
+    tests: [
+      `${publisher} > when the broker is away`,
+      `${publisher} > when Postgres restarts`,
+      `${delivery} > a Postgres that fails under load`,
+      `${delivery} > a publisher without a free connection`,
+    ],
   },
   {
     promise: 'nothing is lost or reordered when the operator or a publisher is killed or frozen',
@@ -31,12 +37,21 @@ export const promises: readonly Promised[] = [
       `${publisher} > order holds over SIGKILL`,
       'operator/agent-restarts.integration.test.ts > an operator that is killed',
       `${gate} > publishers that are killed and frozen`,
+      `${delivery} > a publisher that ends`,
       'operator/chaos.proof.test.ts',
     ],
   },
   {
     promise: 'order holds by first appearance, without the broker recognising repeats',
-    tests: [`${publisher} > order holds with three publishers`, `${gate} > publishers that are killed and frozen`],
+    tests: [
+      `${publisher} > order holds with three publishers`,
+      `${gate} > publishers that are killed and frozen`,
+      `${delivery} > 64 writers`,
+    ],
+  },
+  {
+    promise: 'who is told to stop repeats nothing',
+    tests: [`${delivery} > publishers that are told to stop`],
   },
   {
     promise: 'a replay changes nothing for who has seen it',
@@ -53,6 +68,14 @@ export const promises: readonly Promised[] = [
   {
     promise: 'what the broker lost after it acknowledged it is noticed and published again',
     tests: ['operator/events/auditor.integration.test.ts > amnesia of the broker'],
+  },
+  {
+    promise: 'what is removed after its time was told, and is missed by nobody',
+    tests: ['operator/store/repositories/retention.integration.test.ts'],
+  },
+  {
+    promise: 'what a consumer was not given can be sent to it again, once',
+    tests: ['operator/events/commands/commands.integration.test.ts > what the broker gave up to deliver'],
   },
   {
     promise: 'what the broker refuses is parked and holds up nobody else',

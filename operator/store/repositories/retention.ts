@@ -11,7 +11,8 @@ export type Batch<Cursor> = { readonly removed: number; readonly next?: Cursor }
 /**
  * Looks at a batch of events after `cursor` and removes those that have been over for `keepMs`: Acknowledged, Skipped
  * or Expired, and not the newest of their aggregate. What others work on this moment stays until the next time. The
- * watermark of the stream learns the greatest number that goes, so that it is never given out again.
+ * watermark of the stream learns the greatest number that goes, so that it is never given out again; but not that of
+ * a tombstone, which nobody sends again when the stream loses it.
  * @throws OperatorError DatabaseUnavailable, DatabaseContention
  */
 export async function removeSettledEvents(
@@ -36,11 +37,11 @@ export async function removeSettledEvents(
       for update of o skip locked
     ), removed as (
       delete from outbox o using settled where o.event_id = settled.event_id
-      returning o.stream_created, o.stream_seq
+      returning o.stream_created, o.stream_seq, o.state
     ), remembered as (
       insert into stream_watermark as known (stream_created, greatest_seq)
       select stream_created, max(stream_seq) from removed
-      where stream_created is not null and stream_seq is not null group by stream_created order by stream_created
+      where state <> 'Skipped' and stream_seq is not null group by stream_created order by stream_created
       on conflict (stream_created) do update set greatest_seq = excluded.greatest_seq
       where excluded.greatest_seq > known.greatest_seq
     )
@@ -91,11 +92,12 @@ export async function removeEndedAggregates(
         select 1 from told
         where told.aggregate_id = looked.aggregate_id and told.state not in ('Acknowledged', 'Skipped', 'Expired'))
     ), events as (
-      delete from outbox o using gone where o.aggregate_id = gone.aggregate_id returning o.stream_created, o.stream_seq
+      delete from outbox o using gone where o.aggregate_id = gone.aggregate_id
+      returning o.stream_created, o.stream_seq, o.state
     ), remembered as (
       insert into stream_watermark as known (stream_created, greatest_seq)
       select stream_created, max(stream_seq) from events
-      where stream_created is not null and stream_seq is not null group by stream_created order by stream_created
+      where state <> 'Skipped' and stream_seq is not null group by stream_created order by stream_created
       on conflict (stream_created) do update set greatest_seq = excluded.greatest_seq
       where excluded.greatest_seq > known.greatest_seq
     ), projected_events as (
