@@ -49,8 +49,8 @@ e2e: $(packages) ## Against a whole cluster with gVisor, made for it; needs root
 	@hack/ci/test.sh e2e
 test-e2e: e2e ## The same as e2e
 
-.PHONY: bench bench-start bench-scale bench-outbox bench-handover
-bench: bench-start bench-scale bench-outbox bench-handover ## All benchmarks
+.PHONY: bench bench-start bench-scale bench-outbox bench-handover bench-watch
+bench: bench-start bench-scale bench-outbox bench-handover bench-watch ## All benchmarks
 bench-start: cluster-up image deploy ## Time from create to Ready, beside bare pods
 	@node hack/bench/start.ts
 bench-scale: $(packages) ## 1,000 Agents at once, their end, 10,000 cached; on simulated nodes, no root; PART=f4|f5
@@ -59,6 +59,8 @@ bench-outbox: $(packages) ## Outbox to JetStream: backlog, latency, beside a lon
 	@node hack/bench/outbox.ts
 bench-handover: $(packages) ## From the leader's end to the standby's lead, told to stop and killed; no root
 	@node hack/bench/handover.ts
+bench-watch: $(packages) ## From a watch event to its pass, in bursts of 300 writes; no root
+	@node hack/bench/watch.ts
 
 .PHONY: gates release-check
 gates: $(packages) ## What a merge and a release must pass, judged by what the last make test left

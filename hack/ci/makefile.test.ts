@@ -22,6 +22,7 @@ const surface = [
   'bench-scale',
   'bench-outbox',
   'bench-handover',
+  'bench-watch',
   'gates',
   'release-check',
   'verify',
