@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { V1Pod } from '@kubernetes/client-node';
+import { Adopter } from './adopter.ts';
 import type { Agent } from './api/v1alpha1/agent.ts';
 import { labels } from './api/v1alpha1/names.ts';
 import type { OperatorReason } from './api/v1alpha1/reasons.ts';
@@ -81,9 +82,10 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     refusals: new Map(),
     leaving: new Map(),
   };
-  const epoch = new LeaderEpoch(database, config.podName, fence, log);
+  const adopter = new Adopter(parts, (reason, note) => tellOperators(parts, reason, note));
+  const epoch = new LeaderEpoch(database, config.podName, fence, log, (held) => adopter.run(held));
   const histories = new AgentHistories({
-    read: (uid) => agentHistory(database, uid),
+    read: (uid) => agentHistory(database, uid, epoch),
     isAvailable: () => database.available,
     clock,
   });
@@ -98,6 +100,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
       consumers.nudge();
     },
     onSequenceReused: (message) => consumers.suspect(message),
+    isHeld: () => !epoch.isCompared,
   });
   const consumers = new Consumers(parts, {
     onAcknowledged: (aggregates) => {
@@ -149,7 +152,23 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   ];
 
   // At once and not with the first recording: who led before and only slept must not record beside us.
-  epoch.current().catch((err: unknown) => log.debug({ err }, 'the record is taken over when the database is back'));
+  const takeRecord = () =>
+    epoch.current().then(
+      () => publisher.nudge(),
+      (err: unknown) => log.debug({ err }, 'the record is taken over when the database is back'),
+    );
+  void takeRecord();
+  const stopComparing = [
+    database.onRestart(() => {
+      epoch.renew();
+      void takeRecord().then(() => queueAll(caches, agents, 'background'));
+    }),
+    parts.broker.onState(({ available }) => {
+      if (!available || epoch.isCompared) return;
+      epoch.renew();
+      void takeRecord();
+    }),
+  ];
   await Promise.race([caches.whenSynced(), aborted(ending)]);
   publisher.start();
   consumers.start();
@@ -174,7 +193,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   ];
 
   await aborted(ending);
-  for (const stop of [...unsubscribe, ...stopListening]) stop();
+  for (const stop of [...unsubscribe, ...stopListening, ...stopComparing]) stop();
   clearInterval(timer);
   await Promise.all(controllers.map((controller) => controller.stop(fence.broken.aborted ? 0 : drainMs)));
   await publisher.stop();

@@ -31,9 +31,13 @@ const awayCodes: ReadonlySet<string> = new Set([
 ]);
 
 /** Reads what is recorded of an agent; a database that is away is an answer, not an error. */
-export function agentHistory(database: Database, uid: string): Promise<AgentHistory> {
+export function agentHistory(
+  database: Database,
+  uid: string,
+  epoch: Pick<LeaderEpoch, 'reading'> = { reading: (read) => read() },
+): Promise<AgentHistory> {
   return orAway(async () => {
-    const { last, latestByPhase } = await readHistory(database.db, 'agent', uid);
+    const { last, latestByPhase } = await epoch.reading(() => readHistory(database.db, 'agent', uid));
     return {
       kind: 'known',
       last: last === undefined ? undefined : agentRow(last),
@@ -76,13 +80,46 @@ export class LeaderEpoch {
   readonly #holder: string;
   readonly #fence: Pick<Fence, 'holds'>;
   readonly #log: Logger;
+  readonly #compare: (epoch: number) => Promise<boolean>;
   #epoch: Promise<number> | undefined;
+  /** Grows whenever what was read may be older than what is there. */
+  #turn = 0;
+  #isCompared = false;
 
-  constructor(database: Database, holder: string, fence: Pick<Fence, 'holds'>, log: Logger) {
+  /** `compare` makes the record have what the stream has; false when the stream cannot be asked. */
+  constructor(
+    database: Database,
+    holder: string,
+    fence: Pick<Fence, 'holds'>,
+    log: Logger,
+    compare: (epoch: number) => Promise<boolean> = async () => true,
+  ) {
     this.#database = database;
     this.#holder = holder;
     this.#fence = fence;
     this.#log = log;
+    this.#compare = compare;
+  }
+
+  /** Whether the record is ours and has what the stream has: before that nothing is published from it. */
+  get isCompared(): boolean {
+    return this.#isCompared;
+  }
+
+  /** Says that the record may not be what it was: it is taken over and compared again before anything is recorded. */
+  renew(): void {
+    this.#turn += 1;
+    this.#isCompared = false;
+    this.#epoch = undefined;
+  }
+
+  /** Reads a record that is ours, and not one that was exchanged while it was read. @throws OperatorError what `read` throws */
+  async reading<Result>(read: () => Promise<Result>): Promise<Result> {
+    await this.current();
+    const turn = this.#turn;
+    const result = await read();
+    if (turn === this.#turn) return result;
+    throw new OperatorError('DatabaseUnavailable', 'retryable', 'the database was started again while it was read');
   }
 
   /**
@@ -119,8 +156,11 @@ export class LeaderEpoch {
   }
 
   async #takeOver(): Promise<number> {
+    const turn = this.#turn;
     const epoch = await takeOver(this.#database.db, this.#holder);
+    const isCompared = await this.#compare(epoch);
     await this.#recount(epoch);
+    if (turn === this.#turn) this.#isCompared = isCompared;
     return epoch;
   }
 

@@ -78,6 +78,10 @@ export const promises: readonly Promised[] = [
     tests: ['operator/events/commands/commands.integration.test.ts > what the broker gave up to deliver'],
   },
   {
+    promise: 'a database that was restored adopts what it lost: no id stands for two facts',
+    tests: ['operator/adopter.integration.test.ts'],
+  },
+  {
     promise: 'what the broker refuses is parked and holds up nobody else',
     tests: [`${publisher} > an event the broker refuses`],
   },

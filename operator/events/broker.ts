@@ -35,6 +35,8 @@ export type ReadOptions = {
   readonly subject?: string;
   /** First stream sequence wanted. The oldest one by default. */
   readonly fromSeq?: number;
+  /** What was stored before is not wanted. */
+  readonly since?: Date;
   /** Go on with what comes; else end with what was there at the beginning. */
   readonly follow?: boolean;
   readonly signal?: AbortSignal;

@@ -8,11 +8,12 @@ import { allEvents } from './subjects.ts';
  * is made anew, at the right place, after every interruption.
  */
 export async function* readStream(client: JetStreamClient, options: ReadOptions): AsyncGenerator<JsMsg> {
-  const { subject = allEvents, fromSeq, follow = false, signal } = options;
+  const { subject = allEvents, fromSeq, since, follow = false, signal } = options;
   if (signal?.aborted) return;
   const consumer = await client.consumers.get(streamName, {
     filter_subjects: subject,
     ...(fromSeq !== undefined && { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: fromSeq }),
+    ...(since !== undefined && { deliver_policy: DeliverPolicy.StartTime, opt_start_time: since.toISOString() }),
   });
   let remaining = follow ? Number.POSITIVE_INFINITY : (await consumer.info()).num_pending;
   if (remaining === 0) return;

@@ -4,6 +4,7 @@ import type { Logger } from '../kernel/logger.ts';
 import { requireDurable } from './durability.ts';
 import { StoreErrorCode } from './errors.ts';
 import { openPool } from './pool.ts';
+import { watchRestarts } from './restart.ts';
 import type { Db } from './tables/index.ts';
 
 export { classifyDatabaseError, StoreErrorCode } from './errors.ts';
@@ -34,6 +35,11 @@ export type Database = {
   readonly available: boolean;
   /** Calls back on every change of `available`. Returns the function that ends it. */
   onAvailability(listener: (available: boolean) => void): () => void;
+  /**
+   * Calls back when another start of the server was met, before anything is done over the new connection: what it
+   * holds may be older than what was read. The epoch of whoever leads is over then.
+   */
+  onRestart(listener: () => void): () => void;
   /** One round trip. @throws OperatorError DatabaseUnavailable, DatabaseAuthFailed */
   ping(): Promise<void>;
   /** Ends the pool; statements under way finish first. */
@@ -76,12 +82,21 @@ export function openDatabase(options: DatabaseOptions): Database {
     for (const listener of listeners) listener(available);
   };
 
+  const restarts = new Set<() => void>();
+  const durable = options.allowUnsafe === true ? warnOnce(options.log) : requireDurable;
+  const recognise = watchRestarts(() => {
+    for (const listener of restarts) listener();
+  });
+
   const db = openPool({
     ...options,
     connectTimeoutMs: options.connectTimeoutMs ?? 3_000,
     statementTimeoutMs: Math.min(options.statementTimeoutMs ?? maxStatementTimeoutMs, maxStatementTimeoutMs),
     observe,
-    greet: options.allowUnsafe === true ? warnOnce(options.log) : requireDurable,
+    greet: async (client) => {
+      await durable(client);
+      await recognise(client);
+    },
   });
 
   async function ping(): Promise<void> {
@@ -96,6 +111,10 @@ export function openDatabase(options: DatabaseOptions): Database {
     onAvailability(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
+    },
+    onRestart(listener) {
+      restarts.add(listener);
+      return () => restarts.delete(listener);
     },
     ping,
     async close() {

@@ -21,6 +21,10 @@ export type TestPostgres = {
   resume(): void;
   /** Ends it, if it runs, and starts it again on the same port and data. */
   restart(): Promise<void>;
+  /** Ends it, keeps a copy of its data and starts it again. */
+  backUp(): Promise<void>;
+  /** Crashes it and starts it again with the data as they were at `backUp`. */
+  putBack(): Promise<void>;
 };
 
 export type PostgresOptions = {
@@ -36,6 +40,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Test
   const data = await mkdtemp(join(tmpdir(), 'openos-pg-'));
   // With owners and modes, and many times faster than node's own recursive copy.
   await run('cp', ['-a', `${installation.template}/.`, data]);
+  const copy = `${data}-copy`;
   const port = await freePort();
   const fsync = options.fsync === true ? 'on' : 'off';
   const start = () =>
@@ -53,13 +58,24 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Test
     port,
     async stop() {
       await server.end('SIGINT');
-      await rm(data, { recursive: true, force: true });
+      for (const folder of [data, copy]) await rm(folder, { recursive: true, force: true });
     },
     kill: (signal) => server.end(signal),
     pause: () => server.signal('SIGSTOP'),
     resume: () => server.signal('SIGCONT'),
     async restart() {
       await server.end('SIGINT');
+      server = await start();
+    },
+    async backUp() {
+      await server.end('SIGINT');
+      await run('cp', ['-a', data, copy]);
+      server = await start();
+    },
+    async putBack() {
+      await server.end('SIGQUIT');
+      await rm(data, { recursive: true, force: true });
+      await run('cp', ['-a', copy, data]);
       server = await start();
     },
   };

@@ -289,6 +289,21 @@ async function anAdmin(): Promise<JetStreamManager> {
   return jetstreamManager(connection);
 }
 
+// The last: it takes the record over.
+test('what the database has lost is adopted from the stream, once, and shown before', async () => {
+  const id = await record(2);
+  publish();
+  await drained();
+  await store.database.db.deleteFrom('outbox').where('aggregate_id', '=', id).execute();
+  await store.database.db.deleteFrom('transition').where('aggregate_id', '=', id).execute();
+  const ids = json(await events('adopt', '--dry-run', '-o', 'json')).map(({ eventId }) => eventId);
+  expect(ids).toEqual([idOf(id, 1), idOf(id, 2)]);
+  expect(await states(id)).toEqual([]);
+  expect((await events('adopt')).lines).toHaveLength(2);
+  expect(await states(id)).toEqual(['Published', 'Published']);
+  expect((await events('adopt')).lines).toEqual([]);
+});
+
 async function purge(filter: string): Promise<void> {
   await (await anAdmin()).streams.purge(streamName, { filter });
 }

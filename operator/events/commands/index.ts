@@ -1,3 +1,4 @@
+import { adopt } from './adopt.ts';
 import { consumerDeadLetters, redeliver } from './consumer.ts';
 import { deadLetters, list, show } from './inspect.ts';
 import type { EventsPorts } from './ports.ts';
@@ -32,6 +33,7 @@ const commands: Readonly<Record<string, EventsCommand>> = {
     text: 'send a consumer again what was given up for it; every consumer sees it twice, with the same ce-id, behind later events',
     run: redeliver,
   },
+  adopt: { args: '', text: 'record again what the stream has and a restored database has lost', run: adopt },
   rebuild: { args: '', text: 'build the read model of openos-projector anew from the stream', run: rebuild },
 };
 

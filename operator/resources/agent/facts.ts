@@ -120,7 +120,9 @@ export function agentFacts(observed: AgentObserved, admitted: boolean, now: numb
   const main = pod?.status?.containerStatuses ?? [];
   const statuses = [...(pod?.status?.initContainerStatuses ?? []), ...main];
   const usable = observed.invalid === undefined ? observed.agent?.spec : undefined;
-  const specOutdated = usable !== undefined && attempt.specHash !== specHash(usable);
+  // Of an attempt that was adopted from the stream nobody knows the spec: the one that stands counts as its own.
+  const isSpecKnown = attempt.start === undefined || attempt.specHash !== undefined;
+  const specOutdated = usable !== undefined && isSpecKnown && attempt.specHash !== specHash(usable);
   const podReady = isPodReady(pod);
   const readySince = timeOf(podCondition(pod, 'Ready')?.lastTransitionTime);
   return {
