@@ -74,8 +74,12 @@ describe('a new agent', () => {
     expect(kinds(decided({ history: created }, t0 + 60_000))).toEqual(['create']);
   });
 
-  test('is shown with its pod as soon as that is seen', () => {
-    const { status } = decided({ history: created, pods: [aPod({ uid: 'pod-uid' })] });
+  test('is shown with its pod when it is not Ready within a second', () => {
+    const observed = { history: created, pods: [aPod({ uid: 'pod-uid' })] };
+    const early = decided(observed, t0 + 999);
+    expect(early.outcome).toEqual({ kind: 'requeue', afterMs: 1 });
+    expect(early.status).toBeUndefined();
+    const { status } = decided(observed, t0 + 1_000);
     expect(status).toMatchObject({ phase: 'Created', podRef: { uid: 'pod-uid' }, attempts: 1 });
   });
 

@@ -40,7 +40,7 @@ describe('an agent that is to be suspended', () => {
 
   test('first stops its pod and says so', () => {
     expect(told(decided(look(suspended)))).toEqual([['Suspending', 'Suspended', 'agent.stopping']]);
-    const stopping = decided(look(suspended, { steps: [['Created'], ['Suspending']] }));
+    const stopping = decided(look(suspended, { steps: [['Created'], ['Suspending']] }), t0 + 1_000);
     expect(deleted(stopping)).toEqual(['Pod']);
     expect(stopping.status).toMatchObject({ phase: 'Suspending', reason: 'PodNotReady' });
   });

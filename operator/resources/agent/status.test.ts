@@ -232,20 +232,24 @@ describe('a status is written', () => {
     expect(statusWrite(reordered, passing, last, t0)).toEqual({ kind: 'never' });
   });
 
-  test('at once when the pod is seen for the first time', () => {
-    expect(statusWrite(undefined, passing, last, t0)).toEqual({ kind: 'now' });
-    expect(statusWrite({ ...passing, podRef: { name: 'x', uid: 'other' } }, passing, last, t0)).toEqual({
-      kind: 'now',
-    });
+  test('at once when another pod is there than the one shown', () => {
+    const other = { ...passing, podRef: { name: 'x', uid: 'other' } };
+    expect(statusWrite(other, passing, last, t0)).toEqual({ kind: 'now' });
     expect(podRef).toBeDefined();
   });
 
-  test('on the way up only when a phase lasts a second', () => {
-    expect(statusWrite(undefined, withoutPod, last, t0 + 999)).toEqual({ kind: 'later', at: t0 + 1_000 });
-    expect(statusWrite(undefined, withoutPod, last, t0 + 1_000)).toEqual({ kind: 'now' });
+  test.each([
+    ['a second', undefined, passing, 1_000],
+    ['a second, without a pod', undefined, withoutPod, 1_000],
+    ['a second, after a rest', { ...passing, phase: 'Ready' }, passing, 1_000],
+    ['ten seconds once the pod is shown', { ...passing, phase: 'Created' }, passing, 10_000],
+  ] as const)('on the way up only when a phase lasts %s', (_for, prior, next, afterMs) => {
+    const at = t0 + afterMs;
+    expect(statusWrite(prior, next, last, at - 1)).toEqual({ kind: 'later', at });
+    expect(statusWrite(prior, next, last, at)).toEqual({ kind: 'now' });
   });
 
-  test('while the event is awaited, too, only when that lasts a second', () => {
+  test('while the event is awaited, too, only when that lasts', () => {
     const awaiting = statusOf({ history: aReadyPath({ state: 'Pending' }), pods });
     expect(
       statusWrite({ ...passing, ...(awaiting.podRef && { podRef: awaiting.podRef }) }, awaiting, last, t0),

@@ -26,8 +26,10 @@ import type { RecordedPhase } from './machine.ts';
 
 /** What another object can still cure is Reconciling for this long, then Stalled (Helm gives up on Stalled at once). */
 const stalledAfterMs = 60_000;
-/** A phase an agent only passes through is projected when it stays in it this long: two status writes per cold start. */
+/** A phase an agent only passes through is projected when it stays in it this long: a quick cold start is one status write. */
 const projectAfterMs = 1_000;
+/** Once its pod is shown, longer: of a thousand that start slowly because they are a thousand each would cost every write. */
+const projectWithPodAfterMs = 10_000;
 /** That consumers have an event is for people, and a write of its own: it waits so long for another to go along with. */
 export const acknowledgedAfterMs = 60_000;
 
@@ -393,8 +395,8 @@ export type StatusWrite =
   | { readonly kind: 'later'; readonly at: number };
 
 /**
- * When to write. At rest and on anything alarming: now. On the way up: once when the pod is there, and
- * then only when the agent stays in a phase for a second: that makes two writes per cold start.
+ * When to write. At rest, on anything alarming, and when another pod took the place of the one shown: now. On the
+ * way up only when the agent stays in a phase: one write per cold start, two for one that takes more than a second.
  */
 export function statusWrite(
   prior: AgentStatus | undefined,
@@ -406,9 +408,10 @@ export function statusWrite(
   const quietUntil = (last?.event.publishedAt ?? 0) + acknowledgedAfterMs;
   if (now < quietUntil && isOnlyAcknowledged(prior, next)) return { kind: 'later', at: quietUntil };
   if (last === undefined || alarming.has(next.reason as AgentReason) || !isPassing(next)) return { kind: 'now' };
-  const firstSight = next.podRef !== undefined && next.podRef.uid !== prior?.podRef?.uid;
-  const at = last.observedAt + projectAfterMs;
-  return firstSight || now >= at ? { kind: 'now' } : { kind: 'later', at };
+  const isReplaced = prior?.podRef !== undefined && next.podRef !== undefined && prior.podRef.uid !== next.podRef.uid;
+  const isFollowed = prior?.podRef !== undefined && isPassing(prior);
+  const at = last.observedAt + (isFollowed ? projectWithPodAfterMs : projectAfterMs);
+  return isReplaced || now >= at ? { kind: 'now' } : { kind: 'later', at };
 }
 
 /** True when nothing is news but that consumers have the newest event. */

@@ -265,7 +265,7 @@ describe('a cold start', () => {
 
   test.each([
     0, 20, 150, 300,
-  ])('takes one pod, two writes of status and one Event when each step takes %i ms', (stepMs) => {
+  ])('takes one pod, one write of status and one Event when each step takes %i ms', (stepMs) => {
     const world = new AgentWorld();
     for (let moves = 0; moves < 20; moves += 1) {
       world.settle();
@@ -275,20 +275,30 @@ describe('a cold start', () => {
     expect(world.path).toEqual(phases);
     expect(world.writes.created).toHaveLength(1);
     expect(world.writes.status.map(({ phase }) => phase).at(-1)).toBe('Ready');
-    expect(world.writes.status).toHaveLength(2);
+    expect(world.writes.status).toHaveLength(1);
     expect(world.writes.events.map(({ type, reason }) => [type, reason])).toEqual([['Normal', 'AgentReady']]);
   });
 
-  test('shows a phase that it stays in for a second', () => {
+  test('shows a phase that it stays in for a second, and ten seconds once the pod is shown', () => {
     const world = new AgentWorld();
     world.settle();
     world.clusterStep();
     world.settle();
     world.clusterStep();
     world.settle();
+    const shown = () => world.writes.status.map(({ phase }) => phase);
+    expect(shown()).toEqual([]);
     world.wait(1_000);
     world.settle();
-    expect(world.writes.status.map(({ phase }) => phase)).toEqual(['Created', 'Scheduled']);
+    expect(shown()).toEqual(['Scheduled']);
+    world.clusterStep();
+    world.settle();
+    world.wait(9_999);
+    world.settle();
+    expect(shown()).toEqual(['Scheduled']);
+    world.wait(1);
+    world.settle();
+    expect(shown()).toEqual(['Scheduled', 'Starting']);
   });
 
   test('is followed by rest: an hour later nothing was written', () => {
