@@ -77,6 +77,9 @@ describe('the cache', () => {
       ...object,
       metadata: { ...object.metadata, lastManager: 'kubectl-edit' },
     });
+    const tied = managedFields.with(2, { manager: 'argocd', time: '2030-01-01T00:00:02Z' });
+    const both = { ...object, metadata: { ...object.metadata, managedFields: tied } };
+    expect(withoutManagedFields(both).metadata.lastManager).toBe('kubectl-edit, argocd');
     const ours = { ...object, metadata: { ...object.metadata, managedFields: managedFields.slice(3) } };
     expect(withoutManagedFields(ours)).toEqual(object);
     expect(withoutManagedFields(object)).toBe(object);

@@ -92,11 +92,10 @@ export function withoutManagedFields<T extends StoredObject>(object: T): T {
 
 function lastManagerOf(fields: ManagedFields): string | undefined {
   const writers = fields.filter(({ subresource = '' }) => subresource === '');
-  const latest = writers.reduce<ManagedFields[number] | undefined>(
-    (last, each) => ((each.time ?? '') >= (last?.time ?? '') ? each : last),
-    undefined,
-  );
-  return latest?.manager;
+  const times = writers.map(({ time = '' }) => time).sort();
+  // Times are whole seconds: who wrote within the same one cannot be told apart.
+  const latest = writers.filter(({ time = '' }) => time === times.at(-1)).map(({ manager = '' }) => manager);
+  return latest.length === 0 ? undefined : [...new Set(latest)].join(', ');
 }
 
 function nameOf({ metadata }: StoredObject): string {

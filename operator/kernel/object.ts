@@ -21,7 +21,7 @@ export type ObjectMeta = {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly ownerReferences?: readonly OwnerReference[];
   readonly finalizers?: readonly string[];
-  /** The field manager that last wrote anything but the status. Our caches keep it in place of managedFields. */
+  /** The field manager that last wrote anything but the status, or all who did in that second. Our caches keep it in place of managedFields. */
   readonly lastManager?: string;
 };
 
