@@ -226,8 +226,6 @@ export const AgentPoolReason = {
   TenantNotFound: 'TenantNotFound',
   /** The operator cannot reach its database: Agents stay as they are. Comes by itself. */
   DatabaseUnavailable: 'DatabaseUnavailable',
-  /** This version does not act on a field that is set: the message names it; remove it or upgrade. */
-  FieldNotSupported: 'FieldNotSupported',
   /** The spec cannot be carried out as written: the message says what to correct. */
   InvalidSpec: 'InvalidSpec',
 } as const;
