@@ -96,9 +96,10 @@ test('everything can be set', () => {
   });
 });
 
-test('an event is kept at least as long as the stream has it', () => {
-  const { retention } = loadConfig({ ...required, OPENOS_RETENTION_EVENTS: '1h', OPENOS_STREAM_MAX_AGE: '2h' }, host);
-  expect(retention.eventsMs).toBe(7_200_000);
+test('events and their record are kept at least as long as the stream has them', () => {
+  const short = { OPENOS_RETENTION_EVENTS: '1h', OPENOS_RETENTION_TRANSITIONS: '1h' };
+  const { retention } = loadConfig({ ...required, ...short, OPENOS_STREAM_MAX_AGE: '2h' }, host);
+  expect(retention).toMatchObject({ eventsMs: 7_200_000, transitionsMs: 7_200_000 });
 });
 
 test('the configuration cannot be changed afterwards', () => {

@@ -32,7 +32,7 @@ export type Config = {
   readonly retention: {
     /** Events that are over; never shorter than the stream keeps them, so that it can be told again what it lost. */
     readonly eventsMs: number;
-    /** The record of what is Deleted. */
+    /** The record of what is Deleted; no shorter either: what the stream tells is known to the record. */
     readonly transitionsMs: number;
     readonly auditMs: number;
   };
@@ -104,7 +104,9 @@ const shared = {
     .describe('how long an acknowledged event stays in Postgres; at least OPENOS_STREAM_MAX_AGE'),
   OPENOS_RETENTION_TRANSITIONS: duration()
     .prefault('90d')
-    .describe('how long the record of a deleted Agent, AgentPool or Tenant stays in Postgres'),
+    .describe(
+      'how long the record of a deleted Agent, AgentPool or Tenant stays in Postgres; at least OPENOS_STREAM_MAX_AGE',
+    ),
   OPENOS_RETENTION_AUDIT: duration().prefault('365d').describe('how long the audit log goes back'),
   OPENOS_AUDIT_SECONDS: whole(1, 30)
     .prefault('30')
@@ -179,7 +181,7 @@ function sharedConfig(values: z.output<typeof uninstallSchema>, host: HostFacts)
     requiredConsumers: Object.freeze(values.OPENOS_REQUIRED_CONSUMERS),
     retention: Object.freeze({
       eventsMs: Math.max(values.OPENOS_RETENTION_EVENTS, values.OPENOS_STREAM_MAX_AGE),
-      transitionsMs: values.OPENOS_RETENTION_TRANSITIONS,
+      transitionsMs: Math.max(values.OPENOS_RETENTION_TRANSITIONS, values.OPENOS_STREAM_MAX_AGE),
       auditMs: values.OPENOS_RETENTION_AUDIT,
     }),
     auditMs: values.OPENOS_AUDIT_SECONDS * 1_000,

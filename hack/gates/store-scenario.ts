@@ -3,8 +3,31 @@ import { join } from 'node:path';
 import { types } from 'node:util';
 import { hasCode } from '../../operator/kernel/errors.ts';
 import { StoreErrorCode } from '../../operator/store/errors.ts';
-import { listOpenAggregates, readHistory } from '../../operator/store/repositories/history.ts';
+import {
+  haltAcknowledging,
+  keepAcknowledgedSeq,
+  keepKnownConsumers,
+  listUnacknowledged,
+  markAcknowledged,
+  readKnownConsumers,
+  readStreamWatermark,
+} from '../../operator/store/repositories/acknowledgement.ts';
+import { countEvents, eventsAfter, neighboursOf, newestEvents } from '../../operator/store/repositories/event-log.ts';
+import {
+  markRedelivered,
+  markSkipped,
+  requeue,
+  returnToPending,
+} from '../../operator/store/repositories/event-repair.ts';
+import { listOpenAggregates, openAggregatesOf, readHistory } from '../../operator/store/repositories/history.ts';
 import { currentEpoch, takeOver } from '../../operator/store/repositories/leadership.ts';
+import {
+  bookPlaces,
+  ledgerUse,
+  markExceeded,
+  placesUsed,
+  recountPlaces,
+} from '../../operator/store/repositories/ledger.ts';
 import {
   claimHeads,
   deadLetter,
@@ -14,7 +37,20 @@ import {
   outboxStats,
   releaseLeases,
 } from '../../operator/store/repositories/outbox.ts';
+import {
+  forgetProjection,
+  listProjected,
+  park,
+  project,
+  projectedHistory,
+  projectionPosition,
+} from '../../operator/store/repositories/projection.ts';
 import { type Recording, recordTransitions } from '../../operator/store/repositories/recording.ts';
+import {
+  removeAuditRows,
+  removeEndedAggregates,
+  removeSettledEvents,
+} from '../../operator/store/repositories/retention.ts';
 import type { Db } from '../../operator/store/tables/index.ts';
 import { unitOfWork } from '../../operator/store/unit-of-work.ts';
 import { anOutboxRow, aRecording, aTransition } from '../../operator/testkit/store.ts';
@@ -22,17 +58,45 @@ import { anOutboxRow, aRecording, aTransition } from '../../operator/testkit/sto
 const repositories = join(import.meta.dirname, '../../operator/store/repositories');
 
 const exercised = [
+  bookPlaces,
   claimHeads,
+  countEvents,
   currentEpoch,
   deadLetter,
+  eventsAfter,
+  forgetProjection,
   greatestStreamSeq,
+  haltAcknowledging,
+  keepAcknowledgedSeq,
+  keepKnownConsumers,
+  ledgerUse,
   listOpenAggregates,
+  listProjected,
+  listUnacknowledged,
+  markAcknowledged,
   markAttemptFailed,
+  markExceeded,
   markPublished,
+  markRedelivered,
+  markSkipped,
+  neighboursOf,
+  newestEvents,
+  openAggregatesOf,
   outboxStats,
+  park,
+  placesUsed,
+  project,
+  projectedHistory,
+  projectionPosition,
   readHistory,
+  readKnownConsumers,
+  readStreamWatermark,
   recordTransitions,
+  recountPlaces,
   releaseLeases,
+  removeAuditRows,
+  removeEndedAggregates,
+  removeSettledEvents,
   takeOver,
 ] as const;
 
@@ -61,6 +125,11 @@ export async function exerciseStore(db: Db, digit: string): Promise<void> {
   await record(db, epoch, digit);
   await publish(db, digit);
   await leaveOpen(db, epoch, digit);
+  await holdPlaces(db, epoch, digit);
+  await acknowledge(db);
+  await tell(db, digit);
+  await repairEvents(db, digit);
+  await retain(db);
 }
 
 async function record(db: Db, epoch: number, digit: string): Promise<void> {
@@ -109,8 +178,79 @@ async function leaveOpen(db: Db, epoch: number, digit: string): Promise<void> {
   if (!(await deadLetter(db, refusal))) throw new Error('an event was not parked');
 }
 
+async function holdPlaces(db: Db, epoch: number, digit: string): Promise<void> {
+  const holder = id(digit, 4);
+  const place = { kind: 'take', resource: 'agents', tenantId: 'acme', namespace: 'team', limit: 1_000 } as const;
+  await recordTransitions(db, { ...recording(epoch, holder, 0, ['Created']), place });
+  if ((await placesUsed(db, 'acme', 'agents')) < 1) throw new Error('a place was not taken');
+  await markExceeded(db, 'acme', 'agents', true);
+  await unitOfWork(db, epoch, async (trx) => {
+    await bookPlaces(trx, 'acme', ['team']);
+    await recountPlaces(trx, [{ kind: 'agent', resource: 'agents', resting: ['Deleted'] }]);
+  });
+  if (!(await ledgerUse(db, 'acme', ['team'])).exceeded.includes('agents')) throw new Error('an excess was forgotten');
+  await recordTransitions(db, { ...recording(epoch, holder, 1, ['Deleted']), place: { kind: 'release' } });
+  await openAggregatesOf(db, 'agent', 'acme');
+}
+
+async function acknowledge(db: Db): Promise<void> {
+  await readStreamWatermark(db, streamCreated);
+  const range = { streamCreated, from: 1, through: 2, except: [], limit: 10 };
+  const listed = await listUnacknowledged(db, range);
+  const ids = listed.map(({ eventId }) => eventId);
+  if ((await markAcknowledged(db, ids)).length === 0) throw new Error('nothing was acknowledged');
+  await keepAcknowledgedSeq(db, streamCreated, 2);
+  await keepKnownConsumers(db, [{ name: 'billing', incarnation: 'one', startSeq: 1, floorSeq: 2 }]);
+  await readKnownConsumers(db);
+  await haltAcknowledging(db, 'another', 'its numbers are not ours');
+}
+
+async function tell(db: Db, digit: string): Promise<void> {
+  const position = { streamCreated, streamSeq: 1 };
+  const aggregateId = id(digit, 1);
+  const what = { eventType: 'agent.created', kind: 'agent', tenantId: 'acme', data: { phase: 'Created' } };
+  const occurredAt = new Date('2030-01-01T00:00:00Z');
+  await project(db, [{ ...position, ...what, eventId: id(digit, 8), aggregateId, sequence: 1, occurredAt }], position);
+  await park(db, {
+    streamCreated,
+    streamSeq: 2,
+    subject: 'openos.events.acme',
+    payload: '{',
+    error: 'EventInvalid: no',
+  });
+  if ((await projectedHistory(db, aggregateId)).length !== 1) throw new Error('an event was not projected');
+  await listProjected(db, 'agent', 'acme');
+  await projectionPosition(db);
+  await forgetProjection(db, position);
+}
+
+async function repairEvents(db: Db, digit: string): Promise<void> {
+  const by = { actor: 'gate', detail: {} };
+  const filter = { aggregateId: id(digit, 3) };
+  const [dead] = await newestEvents(db, { ...filter, states: ['DeadLettered'] }, 1);
+  if (dead === undefined || (await countEvents(db, filter)) !== 2) throw new Error('a dead letter is not found');
+  await eventsAfter(db, filter, undefined, 1);
+  await neighboursOf(db, dead);
+  await requeue(db, [id(digit, 9)], by);
+  if (!(await markSkipped(db, mark(dead.eventId, 8), by))) throw new Error('a dead letter was not skipped');
+  const [out] = await newestEvents(db, { aggregateId: id(digit, 1), states: ['Acknowledged'] }, 1);
+  if (out === undefined || out.streamSeq === null) throw new Error('an event that was acknowledged is not found');
+  if (!(await markRedelivered(db, mark(out.eventId, 9), out.streamSeq, by))) throw new Error('its copy was not noted');
+  await returnToPending(db, [id(digit, 9)], by);
+}
+
+/** Nothing is old enough: a release leaves behind what the next one finds. */
+async function retain(db: Db): Promise<void> {
+  const year = 31_536_000_000;
+  await removeSettledEvents(db, year, undefined);
+  await removeEndedAggregates(db, year, undefined);
+  await removeAuditRows(db, year, undefined);
+}
+
+const streamCreated = '2030-01-01T00:00:00.123456789Z';
+
 function mark(eventId: string, streamSeq: number) {
-  return { eventId, streamCreated: '2030-01-01T00:00:00.123456789Z', streamSeq };
+  return { eventId, streamCreated, streamSeq };
 }
 
 function recording(epoch: number, aggregate: string, lastSeq: number, phases: readonly string[]): Recording {
