@@ -19,7 +19,7 @@ type AuditEvent = {
 /** What the operator asked of the API server: a right as `verb group/resource`, and how often it was used. */
 export type RightsUsed = {
   readonly used: ReadonlyMap<string, number>;
-  /** Requests refused for want of a right, as `verb path`. */
+  /** Requests refused for want of a right and never granted, as `verb path`. */
   readonly refused: readonly string[];
 };
 
@@ -31,7 +31,15 @@ export async function replayAudit(path: string): Promise<RightsUsed> {
   for (const right of events.filter((event) => !isRefused(event)).flatMap(rightsOf)) {
     used.set(right, (used.get(right) ?? 0) + 1);
   }
-  return { used, refused: events.filter(isRefused).map(({ verb, requestURI }) => `${verb} ${requestURI}`) };
+  // An API server that has just started knows no roles for a moment: what it grants later was no missing right.
+  const granted = new Set(events.filter((event) => !isRefused(event)).map(request));
+  return {
+    used,
+    refused: events
+      .filter(isRefused)
+      .map(request)
+      .filter((each) => !granted.has(each)),
+  };
 }
 
 /** Every right these rules give, as `verb group/resource`. `bind` is left out: it is looked at, never requested. */
@@ -49,6 +57,11 @@ function rightsOf({ verb, objectRef, responseStatus }: AuditEvent): readonly str
   // Whoever applies an object that is not there yet is asked for both rights.
   const verbs = verb === 'patch' && responseStatus?.code === 201 ? [verb, 'create'] : [verb];
   return verbs.map((each) => right(each, apiGroup, what));
+}
+
+/** The same for every page and version that is asked for. */
+function request({ verb, requestURI }: AuditEvent): string {
+  return `${verb} ${requestURI.split('?', 1)[0]}`;
 }
 
 function right(verb: string, group: string, resource: string): string {
