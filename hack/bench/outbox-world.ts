@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sql } from 'kysely';
 import type { Broker } from '../../operator/events/broker.ts';
 import type { NatsBroker } from '../../operator/events/nats-broker.ts';
-import { Publisher } from '../../operator/events/publisher.ts';
+import { Publisher, type PublisherOptions } from '../../operator/events/publisher.ts';
 import { silentLogger } from '../../operator/kernel/logger.ts';
 import { outboxOf, outboxStats } from '../../operator/store/repositories/outbox.ts';
 import { recordTransitions } from '../../operator/store/repositories/recording.ts';
@@ -22,11 +23,15 @@ export type OutboxWorld = {
   /** Lends a broker of its own, configured alike, and publishes to it without an outbox: the floor. */
   bare<Answer>(measure: (publish: () => Promise<unknown>) => Promise<Answer>): Promise<Answer>;
   /** Starts one more publisher. */
-  publish(): Publisher;
+  publish(more?: Pick<PublisherOptions, 'maxAttempts' | 'attemptBackoffMs'>): Publisher;
+  /** Puts `count` events there that every consumer has had, two hours ago: four of each resource. */
+  past(count: number): Promise<void>;
   /** Records `count` events of one new aggregate after another, `perAggregate` each, as fast as 16 writers can. */
   backlog(count: number, perAggregate: number): Promise<void>;
   /** Records events at this rate; resolves when the last is out. Milliseconds from commit to PubAck, with the time of the ack. */
   atRate(perSecond: number, seconds: number): Promise<readonly AckedEvent[]>;
+  /** Records an event that the broker refuses, of a resource of its own. */
+  poison(): Promise<void>;
   drained(): Promise<void>;
   /** What an independent consumer, which knows the stream only, finds. */
   judged(): Promise<Judgement>;
@@ -40,7 +45,7 @@ const aggregatesAtRate = 400;
 
 export async function startOutboxWorld(options: { readonly syncAlways: boolean }): Promise<OutboxWorld> {
   const store = await startStore({ poolSize: 16, fsync: true });
-  const nats = await startNats(options);
+  const nats = await startNats({ ...options, denyPublish: ['openos.events.poison.>'] });
   const broker = openTestBroker(nats);
   await untilAvailable(broker);
   const publishers: Publisher[] = [];
@@ -63,8 +68,9 @@ export async function startOutboxWorld(options: { readonly syncAlways: boolean }
   return {
     store,
     bare: (measure) => withBareBroker(options, measure),
-    publish: () => {
-      const publisher = new Publisher({ outbox: outboxOf(store.database.db), broker: timed, log: silentLogger });
+    publish: (more = {}) => {
+      const outbox = outboxOf(store.database.db);
+      const publisher = new Publisher({ outbox, broker: timed, log: silentLogger, ...more });
       publishers.push(publisher);
       publisher.start();
       return publisher;
@@ -90,6 +96,19 @@ export async function startOutboxWorld(options: { readonly syncAlways: boolean }
         ackedAt: ackedAt.get(eventId) ?? Number.NaN,
         ms: Math.max(0, (ackedAt.get(eventId) ?? Number.NaN) - at),
       }));
+    },
+    poison: async () => {
+      const recording = encodedRecording({ epoch: store.epoch, tenantId: 'poison' });
+      await recordTransitions(store.database.db, recording);
+      for (const publisher of publishers) publisher.nudge(recording.aggregate.id);
+    },
+    past: async (count) => {
+      await sql`insert into outbox (event_id, aggregate_kind, aggregate_id, aggregate_seq, tenant_id, event_type,
+          schema_version, subject, envelope, occurred_at, state, published_at, acknowledged_at, stream_created, stream_seq)
+        select gen_random_uuid(), 'agent', 'past-' || n / 4, n % 4 + 1, 'acme', 'agent.ready', '1.0', 'openos.events.past',
+          repeat('x', 500), now(), 'Acknowledged', now() - interval '2 hours', now() - interval '2 hours', 'past', n + 1
+        from generate_series(0, ${count}::integer - 1) n`.execute(store.database.db);
+      await sql`vacuum analyze outbox`.execute(store.database.db);
     },
     drained,
     judged: async () => judge(recorded, firstAppearances(await everythingIn(nats))),

@@ -1,15 +1,21 @@
 import { sql } from 'kysely';
+import { Retention } from '../../operator/events/retention.ts';
+import { silentLogger } from '../../operator/kernel/logger.ts';
+import { outboxStats } from '../../operator/store/repositories/outbox.ts';
+import { retentionSweeps } from '../../operator/store/repositories/retention.ts';
 import { openTestDatabase } from '../../operator/testkit/store.ts';
 import { type AckedEvent, type OutboxWorld, startOutboxWorld } from './outbox-world.ts';
 import { quantile } from './stats.ts';
 import { atMost, type Figure, figure, progress, report } from './table.ts';
 
-/** `make bench-outbox`: F6 of the targets. PART=drain|rate|open-transaction|two-publishers|sync-always. */
+/** `make bench-outbox`: F6 of the targets. PART=drain|rate|open-transaction|two-publishers|poison|retention|sync-always. */
 const parts: Readonly<Record<string, (part: string) => Promise<readonly Figure[]>>> = {
   drain: (part) => inWorld(part, { syncAlways: false }, drain),
   rate: (part) => inWorld(part, { syncAlways: false }, (world) => steady(world, 10, 30)),
   'open-transaction': (part) => inWorld(part, { syncAlways: false }, besideOpenTransaction),
   'two-publishers': (part) => inWorld(part, { syncAlways: false }, twoPublishers),
+  poison: (part) => inWorld(part, { syncAlways: false }, besidePoison),
+  retention: (part) => inWorld(part, { syncAlways: false }, besideRetention),
   'sync-always': (part) => inWorld(part, { syncAlways: true }, (world) => steady(world, 20)),
 };
 
@@ -18,6 +24,10 @@ const rate = 1_000;
 const seconds = 20;
 const openSeconds = 60;
 const windowMs = 5_000;
+/** Of those who take turns. */
+const turns = 3;
+const turnSeconds = 5;
+const oldEvents = 99_999;
 
 async function inWorld(
   part: string,
@@ -135,6 +145,70 @@ async function twoPublishers(world: OutboxWorld): Promise<readonly Figure[]> {
   return [
     figure('a backlog drains, events/s', perSecond.toFixed(0)),
     figure(`at ${rate}/s, commit → PubAck p95`, `${quantile(ms, 0.95).toFixed(1)} ms`),
+  ];
+}
+
+/** One event in a hundred is refused: the others, of other resources, must not feel it. Both in turns, in one run. */
+async function besidePoison(world: OutboxWorld): Promise<readonly Figure[]> {
+  world.publish({ maxAttempts: 5, attemptBackoffMs: 100 });
+  await world.atRate(rate, 2);
+  const without: number[] = [];
+  const beside: number[] = [];
+  let poisoned = 0;
+  for (let turn = 0; turn < turns; turn += 1) {
+    for (const each of await world.atRate(rate, turnSeconds)) without.push(each.ms);
+    const timer = setInterval(() => {
+      poisoned += 1;
+      void world.poison();
+    }, 100_000 / rate);
+    const acked = await world.atRate(rate, turnSeconds).finally(() => clearInterval(timer));
+    for (const each of acked) beside.push(each.ms);
+    await world.drained();
+  }
+  const { deadLettered } = await outboxStats(world.store.database.db);
+  const parked = `${deadLettered} of ${poisoned}`;
+  return [
+    figure(`at ${rate}/s, commit → PubAck p95`, `${quantile(without, 0.95).toFixed(1)} ms`),
+    figure('beside one refused event in 100, p95 of the others', `${quantile(beside, 0.95).toFixed(1)} ms`),
+    atMost('ratio', quantile(beside, 0.95) / quantile(without, 0.95), 1.2, '', 2),
+    {
+      what: 'refused events that were parked after 5 attempts',
+      value: parked,
+      target: { text: 'all', met: deadLettered === poisoned && poisoned > 0 },
+    },
+  ];
+}
+
+/** Old events go beside the load: claims must not become slow by that. Both in turns, in one run. */
+async function besideRetention(world: OutboxWorld): Promise<readonly Figure[]> {
+  const { db } = world.store.database;
+  await world.past((oldEvents / 3) * 4);
+  world.publish();
+  await world.atRate(rate, 2);
+  const floor: number[] = [];
+  const beside: number[] = [];
+  let removed = 0;
+  const longMs = 365 * 86_400_000;
+  const sweeps = retentionSweeps(db, { eventsMs: 3_600_000, transitionsMs: longMs, auditMs: longMs });
+  const rowsRemoved = (_table: string, rows: number): void => {
+    removed += rows;
+  };
+  for (let turn = 0; removed < oldEvents && turn < 4 * turns; turn += 1) {
+    for (const each of await world.atRate(rate, turnSeconds)) floor.push(each.ms);
+    const retention = new Retention({ sweeps, log: silentLogger, metrics: { rowsRemoved } });
+    retention.start();
+    const acked = await world.atRate(rate, 2 * turnSeconds).finally(() => retention.stop());
+    for (const each of acked) beside.push(each.ms);
+  }
+  return [
+    {
+      what: 'old events removed',
+      value: `${removed}`,
+      target: { text: `${oldEvents}`, met: removed === oldEvents },
+    },
+    figure(`at ${rate}/s, commit → PubAck p95`, `${quantile(floor, 0.95).toFixed(1)} ms`),
+    figure('while they go', `${quantile(beside, 0.95).toFixed(1)} ms`),
+    atMost('ratio', quantile(beside, 0.95) / quantile(floor, 0.95), 1.2, '', 2),
   ];
 }
 
