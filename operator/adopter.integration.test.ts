@@ -26,7 +26,7 @@ const cleanup: (() => Promise<void>)[] = [];
 beforeEach(async () => {
   adopted = 0;
   told = [];
-  store = await startStore();
+  store = await startStore({ fencesRestarts: true });
   cleanup.push(() => store.stop());
   nats = await startNats({ syncAlways: true });
   cleanup.push(() => nats.stop());
@@ -190,7 +190,7 @@ test('a process that starts on an older Postgres adopts before it records, and a
 });
 
 async function anotherProcess(): Promise<LeaderEpoch> {
-  const database = openTestDatabase(store.postgres);
+  const database = openTestDatabase(store.postgres, 8, true);
   cleanup.push(() => database.close());
   const metrics = { eventsAdopted: countAdopted };
   const adopter = new Adopter({ database, broker, metrics, clock: systemClock, log: silentLogger });

@@ -30,6 +30,7 @@ export function createApp(config: Config, log: Logger): App {
     poolSize: config.workers + 4,
     applicationName: 'openos',
     allowUnsafe: config.allowUnsafeDatabase,
+    fencesRestarts: true,
     log,
   });
   const broker = new NatsBroker({

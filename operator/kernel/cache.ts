@@ -94,7 +94,7 @@ function lastManagerOf(fields: ManagedFields): string | undefined {
   const writers = fields.filter(({ subresource = '' }) => subresource === '');
   const times = writers.map(({ time = '' }) => time).sort();
   // Times are whole seconds: who wrote within the same one cannot be told apart.
-  const latest = writers.filter(({ time = '' }) => time === times.at(-1)).map(({ manager = '' }) => manager);
+  const latest = writers.filter(({ time = '' }) => time === times.at(-1)).flatMap(({ manager }) => manager ?? []);
   return latest.length === 0 ? undefined : [...new Set(latest)].join(', ');
 }
 

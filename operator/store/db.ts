@@ -21,6 +21,8 @@ export type DatabaseOptions = {
   readonly log: Logger;
   /** Work with a server that may lose what it has committed. False by default. */
   readonly allowUnsafe?: boolean;
+  /** For whoever records: no epoch outlives a restart of the server. See `watchRestarts`. False by default. */
+  readonly fencesRestarts?: boolean;
   /** A statement that takes longer ends with DatabaseUnavailable. Milliseconds, at most and by default 5,000. */
   readonly statementTimeoutMs?: number;
   /** How long to wait for a connection, of the server or of the pool. Milliseconds, 3,000 by default. */
@@ -95,7 +97,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     observe,
     greet: async (client) => {
       await durable(client);
-      await recognise(client);
+      if (options.fencesRestarts === true) await recognise(client);
     },
   });
 

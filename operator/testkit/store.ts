@@ -17,11 +17,11 @@ export type TestStore = {
 
 /** A migrated database on a server of its own, led by the test. */
 export async function startStore(
-  options: { readonly poolSize?: number; readonly fsync?: boolean } = {},
+  options: { readonly poolSize?: number; readonly fsync?: boolean; readonly fencesRestarts?: boolean } = {},
 ): Promise<TestStore> {
   const postgres = await startPostgres({ fsync: options.fsync ?? false });
   await migrate(postgres.url, silent);
-  const database = openTestDatabase(postgres, options.poolSize);
+  const database = openTestDatabase(postgres, options.poolSize, options.fencesRestarts);
   const epoch = await takeOver(database.db, 'test');
   return {
     postgres,
@@ -34,8 +34,9 @@ export async function startStore(
   };
 }
 
-export function openTestDatabase(postgres: TestPostgres, poolSize = 8): Database {
-  return openDatabase({ url: postgres.url, poolSize, applicationName: 'test', allowUnsafe: true, log: silent });
+export function openTestDatabase(postgres: TestPostgres, poolSize = 8, fencesRestarts = false): Database {
+  const { url } = postgres;
+  return openDatabase({ url, poolSize, applicationName: 'test', allowUnsafe: true, fencesRestarts, log: silent });
 }
 
 const traceContext = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
