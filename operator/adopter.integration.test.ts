@@ -5,7 +5,7 @@ import type { NatsBroker } from './events/nats-broker.ts';
 import { Publisher } from './events/publisher.ts';
 import { systemClock } from './kernel/clock.ts';
 import { silentLogger } from './kernel/logger.ts';
-import { LeaderEpoch } from './recorder.ts';
+import { LeaderEpoch } from './leader-epoch.ts';
 import { readHistory } from './store/repositories/history.ts';
 import { outboxOf } from './store/repositories/outbox.ts';
 import { recordTransitions } from './store/repositories/recording.ts';

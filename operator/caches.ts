@@ -194,3 +194,11 @@ export class WrittenObjects<T extends StoredObject> {
 function isOlder(a: StoredObject, b: StoredObject): boolean {
   return BigInt(a.metadata.resourceVersion) < BigInt(b.metadata.resourceVersion);
 }
+
+/** Where it is looked up which Tenant a namespace belongs to. */
+export function tenancySources(caches: Caches) {
+  return {
+    tenantsOfNamespace: (name: string) => caches.tenants.byIndex('verified', name) as readonly Tenant[],
+    namespace: (name: string) => caches.namespaces.getByName(undefined, name),
+  };
+}

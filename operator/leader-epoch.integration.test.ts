@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { notLeader } from './kernel/errors.ts';
 import { silentLogger } from './kernel/logger.ts';
-import { LeaderEpoch, recordTenant } from './recorder.ts';
+import { LeaderEpoch } from './leader-epoch.ts';
+import { recordTenant } from './recorder.ts';
 import { currentEpoch, takeOver } from './store/repositories/leadership.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { startStore, type TestStore } from './testkit/store.ts';

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { silentLogger } from './kernel/logger.ts';
-import { agentHistory, LeaderEpoch, recordAgent } from './recorder.ts';
+import { LeaderEpoch } from './leader-epoch.ts';
+import { agentHistory, recordAgent } from './recorder.ts';
 import { decide } from './resources/agent/decide.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { anAgent, anObservedAgent, aPod, t0 } from './testkit/builders.ts';
