@@ -57,6 +57,8 @@ const waitingMs = 1_000;
 const drainMs = 10_000;
 /** Rows without an object are looked for again this often, besides at the start and when the database returns. */
 const openRowsMs = 60_000;
+/** How soon a take-over that failed is tried again. */
+const retakeMs = 1_000;
 
 /**
  * What the leader does: reconciles agents and tenants and publishes their events, until it has to end. Told to stop
@@ -145,11 +147,24 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   ];
 
   // At once and not with the first recording: who led before and only slept must not record beside us.
-  const takeRecord = () =>
-    epoch.current().then(
-      () => publisher.nudge(),
-      (err: unknown) => log.debug({ err }, 'the record is taken over when the database is back'),
-    );
+  let isTaking = false;
+  const takeRecord = async (): Promise<void> => {
+    isTaking = true;
+    try {
+      await epoch.current();
+      publisher.nudge();
+    } catch (err) {
+      log.debug({ err }, 'the record could not be taken over; it is tried again');
+    } finally {
+      isTaking = false;
+    }
+  };
+  // Nothing is published before the comparison, and in a quiet cluster nobody else would ask for it again.
+  const retake = setInterval(() => {
+    if (isTaking || epoch.isCompared || !parts.broker.state.available || !database.available) return;
+    epoch.renew();
+    void takeRecord();
+  }, retakeMs);
   void takeRecord();
   const stopComparing = [
     database.onRestart(() => {
@@ -188,6 +203,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   await aborted(ending);
   for (const stop of [...unsubscribe, ...stopListening, ...stopComparing]) stop();
   clearInterval(timer);
+  clearInterval(retake);
   await Promise.all(controllers.map((controller) => controller.stop(fence.broken.aborted ? 0 : drainMs)));
   await publisher.stop();
   await Promise.all([consumers.stop(), retention.stop()]);
