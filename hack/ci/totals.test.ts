@@ -2,7 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { closingLine, table, total } from './totals.ts';
 
 function file(status: string, ...tests: readonly string[]) {
-  return { name: 'a.test.ts', status, assertionResults: tests.map((each) => ({ status: each, title: 't' })) };
+  return { name: 'a.test.ts', status, assertionResults: tests.map(outcome) };
+}
+
+function outcome(status: string) {
+  return { status, fullName: 'it works', failureMessages: status === 'failed' ? ['expected 1\n    at line 2'] : [] };
 }
 
 function report(...testResults: readonly object[]) {
@@ -12,12 +16,13 @@ function report(...testResults: readonly object[]) {
 describe('a level', () => {
   test('that passed counts its tests', () => {
     const result = total('unit', { report: report(file('passed', 'passed', 'passed')), exitCode: 0 });
-    expect(result).toEqual({ level: 'unit', passed: 2, failed: 0, problems: [] });
+    expect(result).toEqual({ level: 'unit', passed: 2, failed: 0, failures: [], problems: [] });
   });
 
   test('counts its failed tests once, not once more for the exit code', () => {
     const result = total('unit', { report: report(file('failed', 'passed', 'failed')), exitCode: 1 });
     expect(result).toMatchObject({ passed: 1, failed: 1, problems: [] });
+    expect(result.failures).toEqual(['it works: expected 1']);
   });
 
   test.each(['skipped', 'pending', 'todo', 'disabled', 'something-new'])('has failed when a test was %s', (status) => {
@@ -48,9 +53,9 @@ describe('a level', () => {
 
 test('the closing line holds the sums, and nothing else', () => {
   const levels = [
-    { level: 'unit', passed: 3, failed: 0, problems: [] },
-    { level: 'e2e', passed: 4, failed: 2, problems: ['there is no report'] },
+    { level: 'unit', passed: 3, failed: 0, failures: [], problems: [] },
+    { level: 'e2e', passed: 4, failed: 2, failures: ['it works: expected 1'], problems: ['there is no report'] },
   ];
   expect(closingLine(levels)).toBe('7 passed, 2 failed');
-  expect(table(levels).split('\n')).toHaveLength(3);
+  expect(table(levels).split('\n')).toHaveLength(4);
 });

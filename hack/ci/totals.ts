@@ -7,6 +7,8 @@ export type Total = {
   readonly level: string;
   readonly passed: number;
   readonly failed: number;
+  /** The full names of the tests that did not pass, each with the first line it failed with. */
+  readonly failures: readonly string[];
   /** What went wrong beside failing tests; each of these counts as one failure. */
   readonly problems: readonly string[];
 };
@@ -19,18 +21,22 @@ const vitestReport = z.object({
     z.object({
       name: z.string(),
       status: z.string(),
-      assertionResults: z.array(z.object({ status: z.string() })),
+      assertionResults: z.array(
+        z.object({ status: z.string(), fullName: z.string(), failureMessages: z.array(z.string()).nullish() }),
+      ),
     }),
   ),
 });
+
+type Outcome = z.output<typeof vitestReport>['testResults'][number]['assertionResults'][number];
 
 /** The total of one level; whatever is missing or does not fit together counts as a failure. */
 export function total(level: string, { report, exitCode }: Evidence): Total {
   const parsed = vitestReport.safeParse(report);
   const files = parsed.success ? parsed.data.testResults : [];
-  const outcomes = files.flatMap((file) => file.assertionResults.map(({ status }) => status));
-  const passed = outcomes.filter((status) => status === 'passed').length;
-  const failedTests = outcomes.length - passed;
+  const outcomes = files.flatMap((file) => file.assertionResults);
+  const failures = outcomes.filter(({ status }) => status !== 'passed').map(described);
+  const failedTests = failures.length;
   const problems = [
     ...(parsed.success ? [] : ['there is no report']),
     ...(parsed.success && outcomes.length === 0 ? ['no test ran'] : []),
@@ -39,7 +45,12 @@ export function total(level: string, { report, exitCode }: Evidence): Total {
   ];
   const isUnexplained = exitCode !== 0 && exitCode !== undefined && failedTests + problems.length === 0;
   if (isUnexplained) problems.push(`the runner ended with ${exitCode}`);
-  return { level, passed, failed: failedTests + problems.length, problems };
+  return { level, passed: outcomes.length - failedTests, failed: failedTests + problems.length, failures, problems };
+}
+
+function described({ fullName, status, failureMessages }: Outcome): string {
+  const [reason = status] = (failureMessages?.[0] ?? status).split('\n');
+  return `${fullName}: ${reason}`;
 }
 
 // A file that cannot be loaded, or whose hooks throw, fails without any test of it failing.
@@ -53,12 +64,12 @@ export function closingLine(totals: readonly Total[]): string {
   return `${sum(({ passed }) => passed)} passed, ${sum(({ failed }) => failed)} failed`;
 }
 
-/** A row per level, and a line for everything that went wrong beside failing tests. */
+/** A row per level, and a line for every test that failed and for everything else that went wrong. */
 export function table(totals: readonly Total[]): string {
   const width = Math.max(...totals.map(({ level }) => level.length));
-  const rows = totals.flatMap(({ level, passed, failed, problems }) => [
+  const rows = totals.flatMap(({ level, passed, failed, failures, problems }) => [
     `${level.padEnd(width)}  ${String(passed).padStart(5)} passed  ${String(failed).padStart(5)} failed`,
-    ...problems.map((problem) => `${' '.repeat(width)}  ! ${problem}`),
+    ...[...failures, ...problems].map((problem) => `${' '.repeat(width)}  ! ${problem}`),
   ]);
   return rows.join('\n');
 }

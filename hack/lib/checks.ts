@@ -8,6 +8,8 @@ export type Check = {
   readonly command: readonly [string, ...string[]];
 };
 
+type Result = { readonly fullName: string; readonly status: 'passed' | 'failed' };
+
 /**
  * Runs every check, also after one has failed, and leaves a report like the tests' in dist/reports/NAME.json.
  * What a check printed is shown when it fails, or `always`. The process exits with 1 when one failed.
@@ -21,13 +23,13 @@ export async function runChecks(name: string, checks: readonly Check[], show: 'f
     const isGood = code === 0;
     console.error(`${isGood ? '✓' : '✗'} ${title} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
     if (!isGood || show === 'always') console.error(indent(`$ ${command.join(' ')}\n${stdout}${stderr}`));
-    results.push({ status: isGood ? 'passed' : 'failed', title });
+    results.push({ status: isGood ? 'passed' : 'failed', fullName: title });
   }
   await report(name, results);
   if (results.some(({ status }) => status === 'failed')) process.exitCode = 1;
 }
 
-async function report(name: string, assertionResults: readonly { readonly status: string }[]): Promise<void> {
+async function report(name: string, assertionResults: readonly Result[]): Promise<void> {
   const folder = join(root, 'dist/reports');
   const status = assertionResults.every((each) => each.status === 'passed') ? 'passed' : 'failed';
   await mkdir(folder, { recursive: true });
