@@ -15,7 +15,7 @@ type Result = { readonly fullName: string; readonly status: 'passed' | 'failed' 
  * What a check printed is shown when it fails, or `always`. The process exits with 1 when one failed.
  */
 export async function runChecks(name: string, checks: readonly Check[], show: 'failures' | 'always'): Promise<void> {
-  const results: { readonly status: string; readonly title: string }[] = [];
+  const results: Result[] = [];
   for (const { title, command } of checks) {
     const began = performance.now();
     const [program = '', ...args] = command;
