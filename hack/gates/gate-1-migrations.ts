@@ -1,7 +1,7 @@
 import { migrations } from '../../operator/store/migrations/index.ts';
 import { startPostgres } from '../../operator/testkit/postgres.ts';
 import { checkTexts, checkUpgrades, readReleases, readTexts } from './migrations.ts';
-import { exerciseStore, notExercised } from './store-scenario.ts';
+import { checkExercised, exerciseStore, storeFunctions } from './store-scenario.ts';
 import { conclude, together, type Verdict } from './verdict.ts';
 
 /** Gate 1: an upgrade loses nothing, can be rolled out beside the version before, and is never rewritten. */
@@ -11,9 +11,7 @@ async function gate(): Promise<Verdict> {
   const postgres = await startPostgres();
   try {
     const upgrades = await checkUpgrades({ server: postgres.url, releases, migrations, exercise: exerciseStore });
-    const missing = await notExercised();
-    const note = `not yet in store-scenario.ts, which the next release needs: ${missing.join(', ')}`;
-    return together(texts, upgrades, { checked: missing.length === 0 ? [] : [note], findings: [] });
+    return together(texts, upgrades, checkExercised(await storeFunctions()));
   } finally {
     await postgres.stop();
   }

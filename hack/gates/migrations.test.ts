@@ -2,6 +2,8 @@ import type { Migration } from 'kysely/migration';
 import { describe, expect, test } from 'vitest';
 import { migrations } from '../../operator/store/migrations/index.ts';
 import { checkTexts, type Release, readReleases, readTexts, textHash } from './migrations.ts';
+import { checkExercised, storeFunctions } from './store-scenario.ts';
+import { isOpen } from './verdict.ts';
 
 const first = "import { sql } from 'kysely';\n";
 const forward: Migration = { up: async () => undefined };
@@ -42,4 +44,12 @@ test('what is committed passes, and there is a release to hold it against', asyn
   expect(Object.keys(releases[0]?.migrations ?? {})).toContain('0001-initial');
   expect(releases[0]?.statements.length).toBeGreaterThan(20);
   expect(checkTexts(releases, migrations, await readTexts()).findings).toEqual([]);
+});
+
+test('every function of the store is exercised, and Gate 1 is blocked by one that is not', async () => {
+  const functions = await storeFunctions();
+  expect(checkExercised(functions).findings).toEqual([]);
+  const forgotten = async () => undefined;
+  expect(checkExercised({ ...functions, forgotten }).findings.map(({ where }) => where)).toEqual(['forgotten']);
+  expect(isOpen(checkExercised({}))).toBe(false);
 });

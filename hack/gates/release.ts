@@ -6,7 +6,7 @@ import { root } from '../lib/process.ts';
 import { type Release, readReleases, readTexts, releasesFolder, textHash } from './migrations.ts';
 import { migrateTo, scratchDatabase } from './scratch.ts';
 import { type IssuedStatement, issuedStatements, withoutChance } from './statements.ts';
-import { exerciseStore, notExercised } from './store-scenario.ts';
+import { checkExercised, exerciseStore, storeFunctions } from './store-scenario.ts';
 
 /**
  * Writes down what a release leaves in databases, for Gate 1 of every later one. Refuses to write a release
@@ -14,8 +14,8 @@ import { exerciseStore, notExercised } from './store-scenario.ts';
  */
 async function main([release]: readonly string[]): Promise<void> {
   if (release === undefined || !/^\d+\.\d+\.\d+$/.test(release)) throw new Error('usage: release.ts MAJOR.MINOR.PATCH');
-  const missing = await notExercised();
-  if (missing.length > 0) throw new Error(`store-scenario.ts does not exercise ${missing.join(', ')}`);
+  const { findings } = checkExercised(await storeFunctions());
+  if (findings.length > 0) throw new Error(`not exercised: ${findings.map(({ where }) => where).join(', ')}`);
   const folder = join(root, releasesFolder);
   await mkdir(folder, { recursive: true });
   if ((await readReleases()).some((known) => known.release === release)) throw new Error(`${release} is released`);

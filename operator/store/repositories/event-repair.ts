@@ -10,7 +10,7 @@ export type Repairer = { readonly actor: string; readonly detail: Readonly<Recor
  * Returns the ids of those that were requeued.
  * @throws OperatorError DatabaseUnavailable
  */
-export function requeue(db: Db, eventIds: readonly string[], by: Repairer): Promise<readonly string[]> {
+export async function requeue(db: Db, eventIds: readonly string[], by: Repairer): Promise<readonly string[]> {
   return repair(
     db,
     by,
@@ -26,7 +26,7 @@ export function requeue(db: Db, eventIds: readonly string[], by: Repairer): Prom
  * aggregate. Those not out, and those skipped, stay as they are. Returns the ids of those that will be sent.
  * @throws OperatorError DatabaseUnavailable
  */
-export function returnToPending(db: Db, eventIds: readonly string[], by: Repairer): Promise<readonly string[]> {
+export async function returnToPending(db: Db, eventIds: readonly string[], by: Repairer): Promise<readonly string[]> {
   return repair(
     db,
     by,
