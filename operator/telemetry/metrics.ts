@@ -47,7 +47,7 @@ export const apiResources = [
   'events',
 ] as const;
 
-export const retainedTables = ['outbox', 'transition', 'audit_log'] as const;
+export const retainedTables = ['outbox', 'transition', 'audit_log', 'projection_parked'] as const;
 
 export type ControllerName = (typeof controllerNames)[number];
 export type AggregateKind = (typeof aggregateKinds)[number];

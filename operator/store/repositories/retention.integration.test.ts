@@ -7,12 +7,13 @@ import type { OutboxState } from '../tables/outbox.ts';
 import { returnToPending } from './event-repair.ts';
 import { listOpenAggregates, readHistory } from './history.ts';
 import { claimHeads, greatestStreamSeq } from './outbox.ts';
-import { projectedHistory, projectionStoreOf } from './projection.ts';
+import { park, projectedHistory, projectionStoreOf } from './projection.ts';
 import { recordTransitions } from './recording.ts';
 import {
   type AggregateCursor,
   removeAuditRows,
   removeEndedAggregates,
+  removeParked,
   removeSettledEvents,
   retentionBatch,
   retentionSweeps,
@@ -28,7 +29,14 @@ beforeAll(async () => {
 });
 afterAll(() => store.stop());
 afterEach(async () => {
-  for (const table of ['outbox', 'transition', 'audit_log', 'stream_watermark', 'projected_event'] as const)
+  for (const table of [
+    'outbox',
+    'transition',
+    'audit_log',
+    'stream_watermark',
+    'projected_event',
+    'projection_parked',
+  ] as const)
     await db().deleteFrom(table).execute();
 });
 
@@ -69,7 +77,14 @@ const ended = (keepMs = hour) =>
   walk((cursor: AggregateCursor | undefined) => removeEndedAggregates(db(), keepMs, cursor));
 
 describe('an event', () => {
-  test.each<OutboxState>(['Acknowledged', 'Skipped', 'Expired'])('that is %s goes after its time', async (state) => {
+  test('that is Expired stays twice as long: it may have been on the stream for half of it', async () => {
+    const id = await record(['Created', 'Starting', 'Ready']);
+    await settle(id, 'Expired', 1, 2);
+    expect(await events(hour + 60_000)).toEqual({ removed: 0 });
+    expect(await events(hour - 60_000)).toEqual({ removed: 2 });
+  });
+
+  test.each<OutboxState>(['Acknowledged', 'Skipped'])('that is %s goes after its time', async (state) => {
     const id = await record(['Created', 'Starting', 'Ready']);
     await settle(id, state, 1, 2);
     expect(await events(3 * hour)).toEqual({ removed: 0 });
@@ -214,6 +229,45 @@ test('the audit log goes back as far as configured', async () => {
   expect(await removeAuditRows(db(), 3 * hour, undefined)).toEqual({ removed: 0 });
   expect(await removeAuditRows(db(), hour, undefined)).toEqual({ removed: 2 });
   expect(await db().selectFrom('audit_log').select('id').execute()).toHaveLength(1);
+});
+
+describe('what the projection put aside', () => {
+  async function putAside(count: number, ageHours = 0): Promise<void> {
+    for (const n of upTo(count)) {
+      const message = { streamCreated: stream, streamSeq: ageHours * 1_000 + n, subject: 's', payload: '?' };
+      await park(db(), { ...message, error: 'EnvelopeInvalid: not JSON' });
+    }
+    await sql`update projection_parked set parked_at = now() - ${ageHours}::integer * interval '1 hour'
+      where stream_seq > ${ageHours * 1_000}`.execute(db());
+  }
+  const remaining = async () => {
+    const rows = await db().selectFrom('projection_parked').select('stream_seq').orderBy('stream_seq').execute();
+    return rows.map(({ stream_seq }) => stream_seq);
+  };
+
+  test('goes after its time', async () => {
+    await putAside(2);
+    await putAside(3, 5);
+    expect(await removeParked(db(), 6 * hour)).toEqual({ removed: 0 });
+    expect(await removeParked(db(), 4 * hour)).toEqual({ removed: 3 });
+    expect(await remaining()).toEqual([1, 2]);
+  });
+
+  test('is never more than a fixed number of rows, the newest', async () => {
+    await putAside(2);
+    await putAside(3, 5);
+    expect(await removeParked(db(), 6 * hour, 3)).toEqual({ removed: 2 });
+    expect(await remaining()).toEqual([1, 2, 5_003]);
+  });
+
+  test('is among what retention walks through', async () => {
+    await putAside(retentionBatch + 1, 2);
+    const sweeps = retentionSweeps(db(), { eventsMs: hour, transitionsMs: hour, auditMs: hour });
+    const sweep = sweeps.find(({ table }) => table === 'projection_parked');
+    expect(await sweep?.next()).toEqual({ removed: retentionBatch, isOver: false });
+    expect(await sweep?.next()).toEqual({ removed: 1, isOver: true });
+    expect(await remaining()).toEqual([]);
+  });
 });
 
 test('a walk goes on where its last batch ended, and begins anew after its end', async () => {

@@ -10,7 +10,8 @@ export type Batch<Cursor> = { readonly removed: number; readonly next?: Cursor }
 
 /**
  * Looks at a batch of events after `cursor` and removes those that have been over for `keepMs`: Acknowledged, Skipped
- * or Expired, and not the newest of their aggregate. What others work on this moment stays until the next time. The
+ * or Expired, and not the newest of their aggregate. An Expired one may have left the stream as late as `keepMs` after it
+ * was published, and can be replayed for as long again. What others work on this moment stays until the next time. The
  * watermark of the stream learns the greatest number that goes, so that it is never given out again; but not that of
  * a tombstone, which nobody sends again when the stream loses it.
  * @throws OperatorError DatabaseUnavailable, DatabaseContention
@@ -30,7 +31,8 @@ export async function removeSettledEvents(
     ), settled as materialized (
       select o.event_id from page join outbox o on o.event_id = page.event_id
       where o.state in ('Acknowledged', 'Skipped', 'Expired')
-        and coalesce(o.acknowledged_at, o.published_at) < now() - ${keepMs}::bigint * interval '1 millisecond'
+        and coalesce(o.acknowledged_at, o.published_at) < now()
+          - case o.state when 'Expired' then 2 else 1 end * ${keepMs}::bigint * interval '1 millisecond'
         and exists (
           select 1 from outbox newer
           where newer.aggregate_id = page.aggregate_id and newer.aggregate_seq > page.aggregate_seq)
@@ -137,9 +139,34 @@ export async function removeAuditRows(db: Db, keepMs: number, cursor: number | u
   return { removed, next: last };
 }
 
+/** Messages that cannot be projected are for people to look at: of a flood the newest will do. */
+export const mostParked = 10_000;
+
+/**
+ * Removes a batch of the messages the projection put aside: those older than `keepMs`, and the oldest of more than
+ * `most`. @throws OperatorError DatabaseUnavailable, DatabaseContention
+ */
+export async function removeParked(db: Db, keepMs: number, most = mostParked): Promise<Batch<'more'>> {
+  const { rows } = await sql<{ removed: number }>`/*remove_parked*/
+    with ranked as (
+      select stream_created, stream_seq, parked_at,
+        row_number() over (order by parked_at desc, stream_seq desc) as place from projection_parked
+    ), old as materialized (
+      select stream_created, stream_seq from ranked
+      where place > ${most}::bigint or parked_at < now() - ${keepMs}::bigint * interval '1 millisecond'
+      order by parked_at, stream_seq limit ${retentionBatch}::integer
+    ), removed as (
+      delete from projection_parked p using old
+      where p.stream_created = old.stream_created and p.stream_seq = old.stream_seq returning 1
+    )
+    select count(*)::integer as removed from removed`.execute(db);
+  const { removed = 0 } = rows[0] ?? {};
+  return { removed, ...(removed === retentionBatch && { next: 'more' }) };
+}
+
 /** How long each kind of row is kept after it is of no more use to the operator; milliseconds. */
 export type RetentionTimes = {
-  /** Events that are Acknowledged, Skipped or Expired. */
+  /** Events that are Acknowledged, Skipped or Expired, and messages that the projection put aside. */
   readonly eventsMs: number;
   /** The record of what is Deleted. */
   readonly transitionsMs: number;
@@ -148,7 +175,7 @@ export type RetentionTimes = {
 
 /** A table in batches: each call of `next` does one and says whether more follow. */
 export type RetentionSweep = {
-  readonly table: 'outbox' | 'transition' | 'audit_log';
+  readonly table: 'outbox' | 'transition' | 'audit_log' | 'projection_parked';
   next(): Promise<{ readonly removed: number; readonly isOver: boolean }>;
 };
 
@@ -164,6 +191,7 @@ export function retentionSweeps(
       next: walk((cursor: AggregateCursor | undefined) => removeEndedAggregates(db, transitionsMs, cursor)),
     },
     { table: 'audit_log', next: walk((cursor: number | undefined) => removeAuditRows(db, auditMs, cursor)) },
+    { table: 'projection_parked', next: walk(() => removeParked(db, eventsMs)) },
   ];
 }
 
