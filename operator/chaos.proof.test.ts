@@ -87,9 +87,11 @@ async function breakThings(until: number): Promise<ReadonlyMap<string, number>> 
   return done;
 }
 
-/** Makes Agents and deletes the oldest, all the while. Answers the UIDs of those deleted and those left. */
-async function load(until: number): Promise<{ readonly gone: readonly string[]; readonly left: readonly string[] }> {
-  const standing: { readonly name: string; readonly uid: string }[] = [];
+type Standing = { readonly name: string; readonly uid: string };
+
+/** Makes Agents and deletes the oldest, all the while. Answers the UIDs of those deleted, and those left. */
+async function load(until: number): Promise<{ readonly gone: readonly string[]; readonly left: readonly Standing[] }> {
+  const standing: Standing[] = [];
   const gone: string[] = [];
   for (let n = 0; performance.now() < until; n += 1) {
     const name = `agent-${n}`;
@@ -101,7 +103,7 @@ async function load(until: number): Promise<{ readonly gone: readonly string[]; 
     }
     await sleep(250);
   }
-  return { gone, left: standing.map(({ uid }) => uid) };
+  return { gone, left: standing };
 }
 
 /** Waits until the newest row of each is of this phase and all its events are out. */
@@ -120,14 +122,25 @@ async function settled(uids: readonly string[], phase: string): Promise<void> {
   }
 }
 
+/** Waits until the status of an Agent says that its newest event was told, and which that is. */
+async function explained({ name, uid }: Standing): Promise<void> {
+  const rows = await world.rows(uid);
+  await world.status(namespace, name, 'its consistency is that of its record', ({ consistency }) => {
+    const isTold = consistency?.state === 'Published' || consistency?.state === 'Acknowledged';
+    return isTold && consistency.lastEventID === rows.at(-1)?.eventId && consistency.sequence === rows.length;
+  });
+}
+
 test(
   `Postgres, NATS and the operator die at random for ${seconds} s (seed ${seed}): every event is delivered, in order`,
   async () => {
     const until = performance.now() + seconds * 1_000;
-    const [{ gone, left }, broken] = await Promise.all([load(until), breakThings(until)]);
+    const [{ gone, left: standing }, broken] = await Promise.all([load(until), breakThings(until)]);
     // Those that never got a row have nothing to end with: they came and went while nobody could record them.
     const met: string[] = [];
+    const left = standing.map(({ uid }) => uid);
     await settled(left, 'Ready');
+    for (const agent of standing) await explained(agent);
     for (const uid of gone) if ((await world.rows(uid)).length > 0) met.push(uid);
     await settled(met, 'Deleted');
 
