@@ -55,7 +55,7 @@ bench-start: cluster-up image deploy ## Time from create to Ready, beside bare p
 	@node hack/bench/start.ts
 bench-scale: $(packages) ## 1,000 Agents at once, their end, 10,000 cached; on simulated nodes, no root; PART=f4|f5
 	@node hack/bench/scale.ts
-bench-outbox: $(packages) ## Outbox to JetStream: backlog, latency, beside a long transaction, two publishers; PART=…
+bench-outbox: $(packages) ## Outbox to JetStream: backlog, latency, beside trouble, beside two job queues; PART=…
 	@node hack/bench/outbox.ts
 bench-handover: $(packages) ## From the leader's end to the standby's lead, told to stop and killed; no root
 	@node hack/bench/handover.ts

@@ -4,11 +4,12 @@ import { silentLogger } from '../../operator/kernel/logger.ts';
 import { outboxStats } from '../../operator/store/repositories/outbox.ts';
 import { retentionSweeps } from '../../operator/store/repositories/retention.ts';
 import { openTestDatabase } from '../../operator/testkit/store.ts';
+import { comparison } from './outbox-comparison.ts';
 import { type AckedEvent, type OutboxWorld, startOutboxWorld } from './outbox-world.ts';
 import { quantile } from './stats.ts';
 import { atMost, type Figure, figure, progress, report } from './table.ts';
 
-/** `make bench-outbox`: F6 of the targets. PART=drain|rate|open-transaction|two-publishers|poison|retention|sync-always. */
+/** `make bench-outbox`: F6 of the targets. PART is one of these. */
 const parts: Readonly<Record<string, (part: string) => Promise<readonly Figure[]>>> = {
   drain: (part) => inWorld(part, { syncAlways: false }, drain),
   rate: (part) => inWorld(part, { syncAlways: false }, (world) => steady(world, 10, 30)),
@@ -17,6 +18,7 @@ const parts: Readonly<Record<string, (part: string) => Promise<readonly Figure[]
   poison: (part) => inWorld(part, { syncAlways: false }, besidePoison),
   retention: (part) => inWorld(part, { syncAlways: false }, besideRetention),
   'sync-always': (part) => inWorld(part, { syncAlways: true }, (world) => steady(world, 20)),
+  comparison,
 };
 
 const backlogSize = 40_000;

@@ -41,3 +41,8 @@ export function report({ headline, kubernetes, figures }: Result): void {
 export function progress(what: string): void {
   process.stderr.write(`bench: ${what}\n`);
 }
+
+/** A line that belongs to the result: what was set, what a figure does not say. */
+export function note(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
