@@ -86,6 +86,7 @@ export function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
     },
     brokerAvailable: () => broker.state.available,
     ackObstacle: work.ackObstacle,
+    unshown: () => caches.agents.count('unshown', ''),
     // The first pass is the root of the trace that the pod and every event of this agent go on with.
     newTraceparent: () => activeTraceparent() ?? formatTraceparent(newTraceContext()),
     defaultRuntimeClass: config.defaultRuntimeClass,

@@ -48,7 +48,13 @@ export function createCaches(client: KubeClient, clock: Clock, log: Logger, metr
     return new Reflector<T>({ client, resource, clock, log, hooks, ...options });
   }
   const agents = cache<CachedAgent>(agentResource, {
-    indexers: { namespace: inNamespace, pool: (agent) => list(poolUidOf(agent)), waiting: waitingIn },
+    indexers: {
+      namespace: inNamespace,
+      pool: (agent) => list(poolUidOf(agent)),
+      waiting: waitingIn,
+      /** Those that show no phase yet, all under one key. */
+      unshown: (agent) => (agent.status?.phase === undefined ? [''] : []),
+    },
   });
   const agentPools = cache<CachedAgentPool>(agentPoolResource, {
     indexers: { namespace: inNamespace, waiting: waitingIn },

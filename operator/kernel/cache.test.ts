@@ -59,6 +59,7 @@ describe('the cache', () => {
         for (const tag of ['red', 'blue', 'round']) {
           const scanned = cache.list().filter(({ spec }) => spec?.tags.includes(tag));
           expect(new Set(cache.byIndex('tag', tag))).toEqual(new Set(scanned));
+          expect(cache.count('tag', tag)).toBe(scanned.length);
         }
       }),
     );

@@ -40,9 +40,12 @@ export class ObjectCache<T extends StoredObject> {
 
   /** Throws a RangeError for an index that was not declared: a programming mistake. */
   byIndex(index: string, key: string): readonly T[] {
-    const entries = this.#indexes.get(index);
-    if (entries === undefined) throw new RangeError(`no index named ${index}`);
-    return [...(entries.get(key) ?? [])];
+    return [...(this.#entriesOf(index).get(key) ?? [])];
+  }
+
+  /** How many `byIndex` would return. */
+  count(index: string, key: string): number {
+    return this.#entriesOf(index).get(key)?.size ?? 0;
   }
 
   /** Takes the object in (and freezes it), in the place of an older one with the same UID. */
@@ -70,6 +73,12 @@ export class ObjectCache<T extends StoredObject> {
       if (members?.size === 0) entries.delete(key);
     });
     return object;
+  }
+
+  #entriesOf(index: string): Map<string, Set<T>> {
+    const entries = this.#indexes.get(index);
+    if (entries === undefined) throw new RangeError(`no index named ${index}`);
+    return entries;
   }
 
   #eachIndexKey(object: T, visit: (entries: Map<string, Set<T>>, key: string) => void): void {

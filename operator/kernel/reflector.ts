@@ -119,6 +119,11 @@ export class Reflector<T extends StoredObject> {
     return this.#cache.byIndex(index, key);
   }
 
+  /** How many objects an indexer filed under `key`. */
+  count(index: string, key: string): number {
+    return this.#cache.count(index, key);
+  }
+
   /** Calls `handler` for every change from now on, in the tick it arrives in; returns how to stop that. */
   onChange(handler: ChangeHandler<T>): () => void {
     this.#handlers.add(handler);

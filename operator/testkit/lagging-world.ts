@@ -190,6 +190,7 @@ export class LaggingWorld {
       history: async () => aHistory(...this.#rows),
       brokerAvailable: () => true,
       ackObstacle: () => undefined,
+      unshown: () => 0,
       newTraceparent: () => traceparent,
       defaultRuntimeClass: 'gvisor',
       apply: async () => {},

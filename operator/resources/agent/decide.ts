@@ -94,7 +94,7 @@ function act(
     return { transitions: [], plan, outcome: observed.podOnItsWay ? requeue(podRecheckMs) : settled };
   }
   const next = agentStatus(observed, agent, blocker, facts, now);
-  const write = statusWrite(agent.status, next, lastRow(observed.history), now);
+  const write = statusWrite(agent.status, next, lastRow(observed.history), now, observed.unshown);
   const shown = write.kind === 'now';
   return {
     transitions: [],

@@ -46,6 +46,8 @@ export type AgentObserved = {
   readonly brokerAvailable: boolean;
   /** Why published events are not acknowledged, of any agent. */
   readonly ackObstacle?: { readonly reason: string; readonly message: string };
+  /** How many Agents show nothing yet, in the whole cluster; none when left out. */
+  readonly unshown?: number;
   /** W3C traceparent of this agent's life: the recorded one, or a new one for its first pass. */
   readonly traceparent: string;
 };

@@ -37,6 +37,7 @@ function sources(overrides: Partial<AgentSources> = {}): AgentSources {
     policyOf: () => undefined,
     evictedPod: () => undefined,
     ackObstacle: () => undefined,
+    unshown: () => 0,
     quota: async () => undefined,
     podOnItsWay: () => false,
     history: async () => aHistory(),

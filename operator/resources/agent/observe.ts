@@ -54,6 +54,8 @@ export type AgentSources = TenancyPorts & {
   readonly brokerAvailable: () => boolean;
   /** Why published events are not acknowledged; undefined while they are. */
   readonly ackObstacle: () => AgentObserved['ackObstacle'];
+  /** How many Agents show no phase yet, in the whole cluster. */
+  readonly unshown: () => number;
   readonly newTraceparent: () => string;
   readonly defaultRuntimeClass: string;
 };
@@ -127,6 +129,7 @@ export async function observeAgent(uid: string, sources: AgentSources): Promise<
     history,
     brokerAvailable: sources.brokerAvailable(),
     ...(ackObstacle === undefined ? {} : { ackObstacle }),
+    unshown: sources.unshown(),
     traceparent: last?.traceparent ?? sources.newTraceparent(),
   });
 }

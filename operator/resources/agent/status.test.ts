@@ -249,6 +249,16 @@ describe('a status is written', () => {
     expect(statusWrite(prior, next, last, at)).toEqual({ kind: 'now' });
   });
 
+  test.each([
+    ['a second as ever while few are new', 10, 1_000],
+    ['longer while many are', 100, 10_000],
+    ['half a minute however many', 10_000, 30_000],
+  ])('%s', (_name, unshown, afterMs) => {
+    const at = t0 + afterMs;
+    expect(statusWrite(undefined, passing, last, at - 1, unshown)).toEqual({ kind: 'later', at });
+    expect(statusWrite(undefined, passing, last, at, unshown)).toEqual({ kind: 'now' });
+  });
+
   test('while the event is awaited, too, only when that lasts', () => {
     const awaiting = statusOf({ history: aReadyPath({ state: 'Pending' }), pods });
     expect(

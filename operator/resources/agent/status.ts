@@ -30,6 +30,10 @@ const stalledAfterMs = 60_000;
 const projectAfterMs = 1_000;
 /** Once its pod is shown, longer: of a thousand that start slowly because they are a thousand each would cost every write. */
 const projectWithPodAfterMs = 10_000;
+/** Of many that start at once most are Ready before anybody has looked at one: so much longer for each that shows nothing yet … */
+const projectAfterPerUnshownMs = 100;
+/** … up to here, for those who wonder what keeps theirs. */
+const projectUnshownWithinMs = 30_000;
 /** That consumers have an event is for people, and a write of its own: it waits so long for another to go along with. */
 export const acknowledgedAfterMs = 60_000;
 
@@ -396,13 +400,15 @@ export type StatusWrite =
 
 /**
  * When to write. At rest, on anything alarming, and when another pod took the place of the one shown: now. On the
- * way up only when the agent stays in a phase: one write per cold start, two for one that takes more than a second.
+ * way up only when the agent stays in a phase: one write per cold start, two for one that takes more than a second,
+ * and again one when so many start (`unshown` is how many show nothing yet) that they are slow for that alone.
  */
 export function statusWrite(
   prior: AgentStatus | undefined,
   next: AgentStatus,
   last: AgentRow | undefined,
   now: number,
+  unshown = 0,
 ): StatusWrite {
   if (prior !== undefined && sameStatus(prior, next)) return { kind: 'never' };
   const quietUntil = (last?.event.publishedAt ?? 0) + acknowledgedAfterMs;
@@ -410,7 +416,8 @@ export function statusWrite(
   if (last === undefined || alarming.has(next.reason as AgentReason) || !isPassing(next)) return { kind: 'now' };
   const isReplaced = prior?.podRef !== undefined && next.podRef !== undefined && prior.podRef.uid !== next.podRef.uid;
   const isFollowed = prior?.podRef !== undefined && isPassing(prior);
-  const at = last.observedAt + (isFollowed ? projectWithPodAfterMs : projectAfterMs);
+  const crowd = Math.min(unshown * projectAfterPerUnshownMs, projectUnshownWithinMs);
+  const at = last.observedAt + Math.max(isFollowed ? projectWithPodAfterMs : projectAfterMs, crowd);
   return isReplaced || now >= at ? { kind: 'now' } : { kind: 'later', at };
 }
 
