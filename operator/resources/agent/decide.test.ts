@@ -122,6 +122,21 @@ describe('the Ready gate', () => {
     expect(ofKind(decision, 'event').map(({ type, reason }) => [type, reason])).toEqual([['Normal', 'AgentReady']]);
   });
 
+  test('stays open when the event it has let pass is to be published once more', () => {
+    const again = decided({ ...shown({ ...waiting, history: aReadyPath() }), ...waiting }, t0 + 60_000);
+    expect(again.status).toMatchObject({ phase: 'Ready', consistency: { state: 'OutboxWritten' } });
+    expect(conditionOf(again, 'Ready')).toMatchObject({ status: 'True', reason: 'AgentReady' });
+    expect(conditionOf(again, 'EventsPublished')).toMatchObject({ status: 'Unknown', reason: 'Publishing' });
+  });
+
+  test('shuts for an event it let pass while nobody asked for it, once somebody does', () => {
+    const hasty = anAgent({ spec: { image, events: { readinessGate: 'BestEffort' } } });
+    const { status } = decided({ ...waiting, agent: hasty });
+    const agent = anAgent({ generation: 2, spec: { image }, ...(status === undefined ? {} : { status }) });
+    expect(status).toMatchObject({ phase: 'Ready' });
+    expect(decided({ ...waiting, agent }, t0 + 1_000).status).toMatchObject({ reason: 'AwaitingEventPublish' });
+  });
+
   test('stays shut when the broker refused the event for good', () => {
     const decision = decided({ ...waiting, history: aReadyPath({ state: 'DeadLettered' }) }, t0 + 1_000);
     expect(decision.status).toMatchObject({ phase: 'Starting', reason: 'AwaitingEventPublish' });

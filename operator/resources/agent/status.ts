@@ -164,9 +164,19 @@ function podFields({ pod }: Attempt): Partial<AgentStatus> {
 }
 
 /** True while the gate holds Ready back: its event is required to be out and is not. */
-function awaitsPublish(row: AgentRow, { spec }: Agent): boolean {
+function awaitsPublish(row: AgentRow, agent: Agent): boolean {
+  if (row.to !== 'Ready' || isOut(row) || isToldAgain(row, agent)) return false;
   // A spec that cannot be used may be anything at all.
-  return row.to === 'Ready' && spec?.events?.readinessGate !== 'BestEffort' && !isOut(row);
+  return agent.spec?.events?.readinessGate !== 'BestEffort';
+}
+
+/**
+ * The gate has let this very row pass, under the spec that stands: its event was out, and is to be published once more
+ * because the stream lost it or somebody replays it. That is no news of the pod.
+ */
+function isToldAgain({ seq }: AgentRow, { metadata, status }: Agent): boolean {
+  const isCurrent = status?.observedGeneration === metadata.generation;
+  return isCurrent && status?.reason === 'AgentReady' && status.consistency?.sequence === seq;
 }
 
 /** Phase, reason and message: the summary for people. Conditions are the contract. */
