@@ -168,7 +168,7 @@ describe('a pod that Pod Security refuses', () => {
 describe('the writes of the operator', () => {
   const written = async () => ({
     pods: await operator.metric('openos_api_requests_total', { verb: 'create', resource: 'pods' }),
-    statuses: await operator.metric('openos_api_requests_total', { verb: 'patch', resource: 'agents' }),
+    statuses: await operator.metric('openos_api_requests_total', { verb: 'update', resource: 'agents' }),
     events: await operator.metric('openos_api_requests_total', { verb: 'create', resource: 'events' }),
   });
 

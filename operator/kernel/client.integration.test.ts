@@ -100,6 +100,14 @@ function statusOn(ref: ObjectRef, { metadata: { uid, resourceVersion } }: Stored
   return client.updateStatus<Widget>({ ref, uid, resourceVersion, status });
 }
 
+/** What is managed by this manager, as the server has it. */
+function fieldsOf({ metadata }: StoredObject, manager: string): readonly unknown[] {
+  const { managedFields } = metadata as unknown as {
+    readonly managedFields: readonly { readonly manager: string; readonly fieldsV1: unknown }[];
+  };
+  return managedFields.filter((entry) => entry.manager === manager).map(({ fieldsV1 }) => fieldsV1);
+}
+
 describe('objects', () => {
   test('are created once; a taken name is AlreadyExists; what is not there is undefined', async () => {
     const object = aConfigMap({ a: '1' });
@@ -209,19 +217,21 @@ describe('status', () => {
     expect(three.spec).toEqual({ size: 1 });
   });
 
-  test('keeps what somebody else wrote into it only where we say nothing', async () => {
+  test('keeps nothing of what somebody else wrote into it, and leaves the rest of the object to its managers', async () => {
     const { ref, widget } = await aWidget();
     const one = await statusOn(ref, widget, { observedGeneration: 1, phase: 'Starting', conditions: [ready] });
-    const patch = JSON.stringify({ status: { phase: 'Forged', podIPs: ['6.6.6.6'] } });
-    const args = ['-n', namespace, '--subresource', 'status', '--type', 'merge', '-p', patch];
-    await cluster.kubectl('patch', 'widget', ref.name, ...args);
+    const status = { phase: 'Forged', podIPs: ['6.6.6.6'], conditions: [ready, { ...ready, type: 'Theirs' }] };
+    const args = ['-n', namespace, '--type', 'merge', '--field-manager', 'them', '-p'];
+    const forge = JSON.stringify({ status });
+    await cluster.kubectl('patch', 'widget', ref.name, '--subresource', 'status', ...args, forge);
+    await cluster.kubectl('patch', 'widget', ref.name, ...args, '{"metadata":{"labels":{"a":"b"}},"spec":{"size":2}}');
     await expect(statusOn(ref, one, { phase: 'Ready' })).rejects.toMatchObject({ code: 'Conflict' });
     const forged = await client.get<Widget>(ref);
-    const healed = await statusOn(ref, forged ?? one, { observedGeneration: 1, phase: 'Ready' });
-    // A field we never set belongs to whoever set it: to take it away, it has to be given once.
-    expect(healed.status).toEqual({ observedGeneration: 1, phase: 'Ready', podIPs: ['6.6.6.6'] });
-    const given = await statusOn(ref, healed, { observedGeneration: 1, phase: 'Ready', podIPs: [] });
-    expect(given.status).toEqual({ observedGeneration: 1, phase: 'Ready', podIPs: [] });
+    const healed = await statusOn(ref, forged ?? one, { observedGeneration: 1, phase: 'Ready', conditions: [ready] });
+    expect(healed.status).toEqual({ observedGeneration: 1, phase: 'Ready', conditions: [ready] });
+    expect(healed).toMatchObject({ spec: { size: 2 }, metadata: { generation: 2, labels: { a: 'b' } } });
+    expect(fieldsOf(healed, 'them')).toEqual([{ 'f:metadata': expect.anything(), 'f:spec': { 'f:size': {} } }]);
+    expect(fieldsOf(healed, 'openos-status')).toEqual([{ 'f:status': expect.anything() }]);
   });
 
   test('at an old version is a conflict, and writing the same again writes nothing', async () => {

@@ -47,7 +47,7 @@ export const finalizers = {
   tenantProtection: 'openos.dev/tenant-protection',
 } as const;
 
-/** Field managers of server-side apply: the children we converge, and our own status. */
+/** Field managers: of the children we converge, by server-side apply, and of our own status. */
 export const fieldManagers = { children: 'openos', status: 'openos-status' } as const;
 
 /** The container that the short form of an Agent describes. */

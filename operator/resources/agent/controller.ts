@@ -17,7 +17,7 @@ import { type Refusal, refusedStatus, statusEvents } from './status.ts';
 /** What this controller may do on the API server; the chart's role is generated from it. */
 export const agentPermissions: readonly PolicyRule[] = [
   { apiGroups: ['openos.dev'], resources: ['agents'], verbs: ['get', 'list', 'watch', 'delete'] },
-  { apiGroups: ['openos.dev'], resources: ['agents/status'], verbs: ['patch'] },
+  { apiGroups: ['openos.dev'], resources: ['agents/status'], verbs: ['update'] },
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
   { apiGroups: [''], resources: ['persistentvolumeclaims'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
   { apiGroups: [''], resources: ['nodes'], verbs: ['get', 'list', 'watch'] },

@@ -16,7 +16,7 @@ import { judge, poolStatus, statusEvents } from './status.ts';
 /** What this controller may do on the API server; the chart's role is generated from it. */
 export const agentPoolPermissions: readonly PolicyRule[] = [
   { apiGroups: ['openos.dev'], resources: ['agentpools'], verbs: ['get', 'list', 'watch'] },
-  { apiGroups: ['openos.dev'], resources: ['agentpools/status'], verbs: ['patch'] },
+  { apiGroups: ['openos.dev'], resources: ['agentpools/status'], verbs: ['update'] },
   { apiGroups: ['openos.dev'], resources: ['agents'], verbs: ['get', 'list', 'watch', 'create', 'delete'] },
 ];
 

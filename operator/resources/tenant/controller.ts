@@ -17,7 +17,7 @@ const converged = ['get', 'list', 'watch', 'create', 'patch', 'delete'] as const
 /** What this controller may do on the API server; the chart's role is generated from it. */
 export const tenantPermissions: readonly PolicyRule[] = [
   { apiGroups: ['openos.dev'], resources: ['tenants'], verbs: ['get', 'list', 'watch', 'patch'] },
-  { apiGroups: ['openos.dev'], resources: ['tenants/status'], verbs: ['patch'] },
+  { apiGroups: ['openos.dev'], resources: ['tenants/status'], verbs: ['update'] },
   { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch', 'create', 'patch', 'delete'] },
   { apiGroups: [''], resources: ['resourcequotas', 'limitranges'], verbs: converged },
   { apiGroups: ['networking.k8s.io'], resources: ['networkpolicies'], verbs: converged },
