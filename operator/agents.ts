@@ -98,6 +98,7 @@ export function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
             database,
             epoch,
             metrics,
+            log,
             recorded: () => publisher.nudge(observed.uid),
             freed: (tenant) => quotas.freed(tenant),
           },

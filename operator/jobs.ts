@@ -81,12 +81,13 @@ async function seizeLease(client: KubeClient, config: UninstallConfig, triesLeft
 
 /**
  * `openos events …`: reads and repairs the outbox. The configuration is asked for when the command line is understood.
+ * `user` is who does so unless the command line says.
  * @throws OperatorError UsageInvalid, ConfigInvalid; what the command throws
  */
 export async function runEvents(
   args: readonly string[],
   configure: () => Config,
-  output: Pick<EventsPorts, 'print' | 'progress'>,
+  { user, ...output }: Pick<EventsPorts, 'print' | 'progress'> & { readonly user: string | undefined },
 ): Promise<void> {
   const invocation = eventsInvocation(args, systemClock.now());
   if (invocation.kind === 'help') return output.print(eventsUsage());
@@ -94,7 +95,7 @@ export async function runEvents(
   const log = silentLogger;
   const database = openDatabase({ url: databaseUrl, poolSize: 2, applicationName: 'openos events', allowUnsafe, log });
   const broker = new NatsBroker({ url: natsUrl, name: `${podName}-events`, log });
-  const by = { actor: 'openos events', detail: { host: podName } };
+  const by = { actor: user || 'openos events', detail: { host: podName } };
   try {
     await invocation.run({ db: database.db, broker, clock: systemClock, by, ...output });
   } finally {

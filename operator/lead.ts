@@ -35,7 +35,7 @@ import type { Database } from './store/db.ts';
 import { outboxOf } from './store/repositories/outbox.ts';
 import { retentionSweeps } from './store/repositories/retention.ts';
 import type { ControllerName, Metrics } from './telemetry/metrics.ts';
-import { withSpan } from './telemetry/tracing.ts';
+import { traceFields, withSpan } from './telemetry/tracing.ts';
 import { tenantPortsOf } from './tenants.ts';
 import { isToldAcknowledged, isToldReady, queueAll, queueOpenRows, subscribe } from './wake.ts';
 import { executeWith, tellOperators, writeStatus } from './writes.ts';
@@ -102,6 +102,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
       for (const id of aggregates) agents.addAfter(id, acknowledgedAfterMs);
     },
     onObstacle: () => queueAll(caches, agents, 'background', (agent) => !isToldAcknowledged(agent)),
+    onAlarm: ({ reason, message }) => tellOperators(parts, reason, message),
     onDiscontinuity: ({ message }, lost) =>
       tellOperators(parts, 'StreamDiscontinuity', `${message}; ${lost} events are published again`),
     onReturned: () => publisher.nudge(),
@@ -146,6 +147,19 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     ...quotas.subscribe((tenant) => tenants.addAfter(tenant, waitingMs)),
   ];
 
+  const open = {
+    agent: { queue: agents, cache: caches.agents },
+    agentpool: { queue: pools.queue, cache: caches.agentPools },
+    tenant: { queue: tenants, cache: caches.tenants },
+  };
+  /** In a record that is ours and compared: what it lacked may be open rows. */
+  const findOpenRows = async (): Promise<void> => {
+    if (!caches.synced()) return;
+    await epoch.current().then(
+      () => queueOpenRows(database, open, log),
+      (err: unknown) => log.debug({ err }, 'the open rows are not looked for before the record is taken over'),
+    );
+  };
   // At once and not with the first recording: who led before and only slept must not record beside us.
   let isTaking = false;
   const takeRecord = async (): Promise<void> => {
@@ -153,6 +167,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     try {
       await epoch.current();
       publisher.nudge();
+      void findOpenRows();
     } catch (err) {
       log.debug({ err }, 'the record could not be taken over; it is tried again');
     } finally {
@@ -182,12 +197,6 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   consumers.start();
   retention.start();
   for (const controller of controllers) controller.start();
-  const open = {
-    agent: { queue: agents, cache: caches.agents },
-    agentpool: { queue: pools.queue, cache: caches.agentPools },
-    tenant: { queue: tenants, cache: caches.tenants },
-  };
-  const findOpenRows = () => queueOpenRows(database, open, log);
   void findOpenRows();
   const timer = setInterval(findOpenRows, openRowsMs);
   const stopListening = [
@@ -233,10 +242,11 @@ function controllerOf<Observed extends object, Transition, Status>(
   { clock, config, log, metrics }: LeaderParts,
   traceOf: (key: string) => string | undefined,
 ): Controller {
-  const reconcile = (key: string, { signal }: ReconcileContext) =>
-    withSpan(`reconcile ${name}`, traceOf(key), { 'openos.key': key }, () =>
-      reconcilePass(ports, key, { now: clock.now(), signal }),
-    );
+  const reconcile = (key: string, { signal, annotate }: ReconcileContext) =>
+    withSpan(`reconcile ${name}`, traceOf(key), { 'openos.key': key }, ({ traceparent }) => {
+      annotate({ ...traceFields(traceparent) });
+      return reconcilePass(ports, key, { now: clock.now(), signal });
+    });
   return new Controller({
     name,
     workers: config.workers,

@@ -47,6 +47,7 @@ test('also when it is a Tenant that is recorded', async () => {
     epoch,
     metrics: createMetrics({ version: 'test', phases: [] }),
     recorded: () => undefined,
+    log: silentLogger,
     freed: () => undefined,
   };
   const observed = { name: 'acme', tenant: undefined, traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01` };

@@ -104,7 +104,9 @@ export class LeaderEpoch {
   async #recount(epoch: number): Promise<void> {
     try {
       const { db } = this.#database;
-      const recount = await unitOfWork(db, epoch, (trx) => recountPlaces(trx, Object.values(placeRules)));
+      const recount = await unitOfWork(db, epoch, (trx) =>
+        recountPlaces(trx, Object.values(placeRules), 'openos-controller'),
+      );
       const drifted = Object.values(recount).some((number) => number > 0);
       const code = 'LedgerDrifted';
       if (drifted) this.#log.warn({ code, ...recount }, 'the quota ledger was not what the rows say; it is again');

@@ -19,7 +19,7 @@ const host = {
 const commands = {
   controller: () => run(loadConfig(process.env, host), controller),
   migrate: () => run(loadMigrateConfig(process.env, host), unlessSignalled(runMigrate)),
-  events: (args) => runEvents(args, () => loadConfig(process.env, host), { print, progress }),
+  events: (args) => runEvents(args, () => loadConfig(process.env, host), { print, progress, user: process.env.USER }),
   'prepare-uninstall': () => run(loadUninstallConfig(process.env, host), unlessSignalled(runPrepareUninstall)),
 } as const satisfies Record<CommandName, (args: readonly string[]) => Promise<void>>;
 

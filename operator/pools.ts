@@ -45,7 +45,7 @@ export type PoolServices = {
 const memberChangesMs = 100;
 
 export function poolPortsOf(
-  { caches, client, database, metrics }: LeaderParts,
+  { caches, client, database, log, metrics }: LeaderParts,
   { expectations, leaving, written, refusals }: PoolWork,
   { epoch, quotas, tenancy, recorded, execute, writeStatus }: PoolServices,
 ): PoolPorts {
@@ -84,6 +84,7 @@ export function poolPortsOf(
           database,
           epoch,
           metrics,
+          log,
           recorded: () => recorded(observed.uid),
           freed: (tenant) => quotas.freed(tenant),
         },

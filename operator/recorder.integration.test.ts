@@ -21,6 +21,7 @@ test('what a recording answers is what would be read', async () => {
     database,
     epoch: new LeaderEpoch(database, 'test', { holds: () => true }, silentLogger),
     metrics: createMetrics({ version: 'test', phases: [] }),
+    log: silentLogger,
     recorded: () => undefined,
     freed: () => undefined,
   };

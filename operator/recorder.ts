@@ -1,8 +1,10 @@
 import { encode } from './events/registry.ts';
 import type { EventType } from './events/schemas/index.ts';
 import { OperatorError } from './kernel/errors.ts';
+import type { Logger } from './kernel/logger.ts';
 import type { ObjectMeta } from './kernel/object.ts';
 import type { LeaderEpoch } from './leader-epoch.ts';
+import { logRecorded, type Recorded } from './recorded-lines.ts';
 import type { AgentTransition } from './resources/agent/events.ts';
 import type { AgentObserved } from './resources/agent/facts.ts';
 import { type AgentHistory, type AgentRow, lastRow } from './resources/agent/history.ts';
@@ -16,7 +18,7 @@ import type { TenantHistory, TenantRow } from './resources/tenant/history.ts';
 import type { Database, Trx } from './store/db.ts';
 import { openAggregatesOf, type RecordedTransition, readHistory } from './store/repositories/history.ts';
 import { bookPlaces, ledgerUse, markExceeded } from './store/repositories/ledger.ts';
-import { type PlaceChange, recordTransitions } from './store/repositories/recording.ts';
+import { type PlaceChange, type Recording, recordTransitions } from './store/repositories/recording.ts';
 import { unitOfWork } from './store/unit-of-work.ts';
 import type { AggregateKind, Metrics } from './telemetry/metrics.ts';
 
@@ -76,6 +78,7 @@ export type RecorderPorts = {
   readonly database: Database;
   readonly epoch: LeaderEpoch;
   readonly metrics: Metrics;
+  readonly log: Logger;
   /** Called after the commit: the publisher need not wait for its poll. */
   readonly recorded: () => void;
   /** Called after the commit with the tenant that has a place more. */
@@ -183,26 +186,21 @@ export async function recordTenant(
 ): Promise<void> {
   const { database, epoch, freed } = ports;
   for (const each of records) {
-    const write = async (db: Trx, held: number) => {
-      if (each.kind === 'within') return markExceeded(db, name, each.resource, false);
-      if (each.kind === 'book') return bookPlaces(db, name, each.namespaces);
+    const write = async (db: Trx, held: number): Promise<Recorded | undefined> => {
+      if (each.kind === 'within') await markExceeded(db, name, each.resource, false, actor);
+      if (each.kind === 'book') await bookPlaces(db, name, each.namespaces, actor);
+      if (each.kind !== 'told') return undefined;
       const tenancy = { kind: 'member', tenant: name } as const;
       const observed = { uid: each.id, namespace: '', name, tenancy, traceparent };
       const change = { ...writerOf(tenant), from: each.last?.detail ?? null, to: each.detail };
-      // The publisher has to find it committed.
-      await record(
-        { ...ports, recorded: () => undefined },
-        'tenant',
-        observed,
-        each.last,
-        [{ ...each, attempt: 0 }],
-        change,
-        { db, epoch: held },
-      );
-      if (each.exceeded !== undefined) await markExceeded(db, name, each.exceeded, true);
+      const { recording, recorded } = recordingOf('tenant', observed, each.last, [{ ...each, attempt: 0 }], change);
+      await recordTransitions(db, { ...recording, epoch: held });
+      if (each.exceeded !== undefined) await markExceeded(db, name, each.exceeded, true, actor);
+      return recorded;
     };
-    await epoch.during((held) => unitOfWork(database.db, held, (db) => write(db, held)));
-    if (each.kind === 'told') ports.recorded(each.id);
+    const recorded = await epoch.during((held) => unitOfWork(database.db, held, (db) => write(db, held)));
+    // The publisher has to find it committed.
+    if (recorded !== undefined) tell({ ...ports, recorded: () => ports.recorded(recorded.uid) }, recorded);
     if (each.kind === 'book') freed(name);
   }
 }
@@ -224,8 +222,6 @@ type Transition = {
   readonly event: { readonly type: EventType; readonly data: Readonly<Record<string, unknown>> };
 };
 
-type Recorded = { readonly tenantId: string; readonly eventIds: readonly string[] };
-
 type LastRow = { readonly seq: number; readonly from?: string; readonly to: string; readonly tenantId: string };
 
 /** A place of the quota is taken and given back in the statement that records why. */
@@ -245,15 +241,36 @@ function placeChange(
 }
 
 async function record(
-  { database, epoch, metrics, recorded, freed }: RecorderPorts,
+  ports: RecorderPorts,
   kind: AggregateKind,
   observed: Observed,
   last: LastRow | undefined,
   transitions: readonly Transition[],
   change: Readonly<Record<string, unknown>>,
-  /** The transaction it is part of; without one it is its own. */
-  within?: { readonly db: Trx; readonly epoch: number },
 ): Promise<Recorded> {
+  const { database, epoch, freed } = ports;
+  const { recording, recorded } = recordingOf(kind, observed, last, transitions, change);
+  await epoch.during((held) => recordTransitions(database.db, { ...recording, epoch: held }));
+  tell(ports, recorded);
+  const { tenancy } = observed;
+  if (recording.place?.kind === 'release') freed(tenancy.kind === 'member' ? tenancy.tenant : recorded.tenantId);
+  return recorded;
+}
+
+/** What follows from a commit, whatever it was part of. */
+function tell({ log, metrics, recorded }: RecorderPorts, committed: Recorded): void {
+  recorded();
+  for (const { from, to } of committed.transitions) metrics.transitioned(committed.kind, from, to);
+  logRecorded(log, committed);
+}
+
+function recordingOf(
+  kind: AggregateKind,
+  observed: Observed,
+  last: LastRow | undefined,
+  transitions: readonly Transition[],
+  change: Readonly<Record<string, unknown>>,
+): { readonly recording: Omit<Recording, 'epoch'>; readonly recorded: Recorded } {
   const { uid, namespace, name, tenancy, traceparent } = observed;
   const lastSeq = last?.seq ?? 0;
   const place = kind === 'tenant' ? undefined : placeChange(kind, observed, last, transitions.at(-1));
@@ -288,10 +305,6 @@ async function record(
       detail: { namespace, name, ...change },
     },
   };
-  if (within === undefined) await epoch.during((held) => recordTransitions(database.db, { ...recording, epoch: held }));
-  else await recordTransitions(within.db, { ...recording, epoch: within.epoch });
-  recorded();
-  if (place?.kind === 'release') freed(tenancy.kind === 'member' ? tenancy.tenant : tenantId);
-  for (const { from, to } of transitions) metrics.transitioned(kind, from, to);
-  return { tenantId, eventIds: outbox.map(({ eventId }) => eventId) };
+  const eventIds = outbox.map(({ eventId }) => eventId);
+  return { recording, recorded: { kind, uid, namespace, name, tenantId, traceparent, lastSeq, eventIds, transitions } };
 }

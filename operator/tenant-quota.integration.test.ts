@@ -47,7 +47,7 @@ async function drift(): Promise<unknown> {
   const database = openTestDatabase(world.postgres, 1);
   try {
     const { epoch } = await world.epoch();
-    return await unitOfWork(database.db, epoch, (trx) => recountPlaces(trx, Object.values(placeRules)));
+    return await unitOfWork(database.db, epoch, (trx) => recountPlaces(trx, Object.values(placeRules), 'test'));
   } finally {
     await database.close();
   }

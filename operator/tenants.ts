@@ -52,6 +52,7 @@ export function tenantPortsOf(
           database,
           epoch,
           metrics,
+          log,
           recorded: (id) => publisher.nudge(id),
           freed: (tenant) => quotas.freed(tenant),
         },

@@ -84,6 +84,6 @@ it('of a tenant, an agent and a pool, with Postgres and NATS away for a while, i
   await writeFile(join(root, runFile), JSON.stringify(run));
   const { checked, findings } = checkRun(run);
   expect(findings).toEqual([]);
-  expect(checked).toHaveLength(4);
+  expect(checked).toHaveLength(5);
   expect(new Set(run.events.map(({ event }) => event.event_type.split('.')[0]))).toEqual(new Set(kinds));
 });

@@ -15,6 +15,13 @@ const headers = {
 const told: SeenEvent = { subject: encoded.subject, event, headers };
 
 const line = { level: 'info', time: '2030-01-01T00:00:00.123Z', pod: 'openos-0', msg: 'started leading' };
+/** As `recorded-lines.ts` writes it. */
+const recorded = {
+  ...line,
+  ...{ kind: 'agent', uid: event.agent_id, tenant_id: event.tenant_id, trace_id: event.trace_id },
+  ...{ namespace: 'team', name: 'writer', from: 'New', to: 'Created', reason: 'Accepted' },
+  ...{ span_id: 'b'.repeat(16), event_type: event.event_type, event_id: event.event_id, sequence: event.sequence },
+};
 const pass = { ...line, controller: 'agent', key: 'uid', reconcileId: 'id' };
 const metrics = await page();
 
@@ -30,11 +37,12 @@ async function page(): Promise<string> {
 }
 
 function blocked(over: Partial<ObservedRun>): readonly string[] {
-  const run = { events: [told], log: JSON.stringify(line), metrics, canaries: [secret], ...over };
+  const run = { events: [told], log: JSON.stringify(recorded), metrics, canaries: [secret], ...over };
   return checkRun(run).findings.map(({ where, broke }) => `${where}: ${broke}`);
 }
 
-const log = (fields: object) => ({ log: JSON.stringify(fields) });
+const log = (fields: object) => ({ log: `${JSON.stringify(recorded)}\n${JSON.stringify(fields)}` });
+const recordedAs = (over: object) => ({ log: JSON.stringify({ ...recorded, ...over }) });
 const withEvent = (over: object) => ({ events: [{ ...told, event: { ...event, ...over } }] });
 const withHeaders = (over: Readonly<Record<string, string>>) => ({
   events: [{ ...told, headers: { ...headers, ...over } }],
@@ -75,6 +83,27 @@ describe('Gate 5 is blocked by', () => {
     ['a line of a reconcile without its id', log({ ...pass, reconcileId: undefined })],
     ['a line of a span without its trace', log({ ...line, span_id: 'b'.repeat(16) })],
     ['an alarm without a code', log({ ...line, level: 'error', err: { message: 'boom' } })],
+    ['an alarm of a reconcile without its trace', log({ ...pass, level: 'warn', code: 'Timeout' })],
+    ['an event that no line tells of', { log: JSON.stringify(line) }],
+    ['an event that two lines tell of', log(recorded)],
+    ...[
+      'kind',
+      'uid',
+      'name',
+      'namespace',
+      'tenant_id',
+      'event_type',
+      'sequence',
+      'trace_id',
+      'from',
+      'to',
+      'reason',
+    ].map((field): [string, Partial<ObservedRun>] => [
+      `a transition without ${field}`,
+      recordedAs({ [field]: undefined }),
+    ]),
+    ['a transition in another trace', recordedAs({ trace_id: 'c'.repeat(32) })],
+    ['a transition below info', recordedAs({ level: 'debug' })],
     ['a metric that is missing', { metrics: metrics.replaceAll('openos_leader', 'process_leader') }],
     [
       'a metric without its unit',

@@ -1,5 +1,5 @@
 import { checkEvents } from './observability-events.ts';
-import { checkLog } from './observability-log.ts';
+import { checkLog, checkToldLines } from './observability-log.ts';
 import { checkMetrics } from './observability-metrics.ts';
 import { type Finding, together, type Verdict } from './verdict.ts';
 
@@ -26,7 +26,13 @@ export const runFile = 'dist/reports/observability.json';
 
 /** Whether every event, log line and metric of a run carries what it must and nothing it must not. */
 export function checkRun(run: ObservedRun): Verdict {
-  return together(checkEvents(run.events), checkLog(run.log), checkMetrics(run.metrics), checkSecrets(run));
+  return together(
+    checkEvents(run.events),
+    checkLog(run.log),
+    checkToldLines(run),
+    checkMetrics(run.metrics),
+    checkSecrets(run),
+  );
 }
 
 function checkSecrets({ canaries, ...shown }: ObservedRun): Verdict {

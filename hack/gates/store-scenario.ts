@@ -18,13 +18,13 @@ import {
   keepDoubt,
   listInStream,
   listPublishedBelow,
-  markExpired,
   openDiscontinuity,
   readStreamAccount,
   sampleInStream,
 } from '../../operator/store/repositories/audit.ts';
 import { countEvents, eventsAfter, neighboursOf, newestEvents } from '../../operator/store/repositories/event-log.ts';
 import {
+  markExpired,
   markRedelivered,
   markSkipped,
   requeue,
@@ -60,6 +60,7 @@ import { type Recording, recordTransitions } from '../../operator/store/reposito
 import {
   removeAuditRows,
   removeEndedAggregates,
+  removeParked,
   removeSettledEvents,
 } from '../../operator/store/repositories/retention.ts';
 import type { Db } from '../../operator/store/tables/index.ts';
@@ -118,6 +119,7 @@ const exercised = [
   releaseLeases,
   removeAuditRows,
   removeEndedAggregates,
+  removeParked,
   removeSettledEvents,
   requeue,
   returnToPending,
@@ -217,10 +219,10 @@ async function holdPlaces(db: Db, epoch: number, digit: string): Promise<void> {
   const place = { kind: 'take', resource: 'agents', tenantId: 'acme', namespace: 'team', limit: 1_000 } as const;
   await recordTransitions(db, { ...recording(epoch, holder, 0, ['Created']), place });
   if ((await placesUsed(db, 'acme', 'agents')) < 1) throw new Error('a place was not taken');
-  await markExceeded(db, 'acme', 'agents', true);
+  await markExceeded(db, 'acme', 'agents', true, 'gate');
   await unitOfWork(db, epoch, async (trx) => {
-    await bookPlaces(trx, 'acme', ['team']);
-    await recountPlaces(trx, [{ kind: 'agent', resource: 'agents', resting: ['Deleted'] }]);
+    await bookPlaces(trx, 'acme', ['team'], 'gate');
+    await recountPlaces(trx, [{ kind: 'agent', resource: 'agents', resting: ['Deleted'] }], 'gate');
   });
   if (!(await ledgerUse(db, 'acme', ['team'])).exceeded.includes('agents')) throw new Error('an excess was forgotten');
   await recordTransitions(db, { ...recording(epoch, holder, 1, ['Deleted']), place: { kind: 'release' } });
@@ -259,18 +261,18 @@ async function tell(db: Db, digit: string): Promise<void> {
 }
 
 async function repairEvents(db: Db, digit: string): Promise<void> {
-  const by = { actor: 'gate', detail: {} };
   const filter = { aggregateId: id(digit, 3) };
   const [dead] = await newestEvents(db, { ...filter, states: ['DeadLettered'] }, 1);
   if (dead === undefined || (await countEvents(db, filter)) !== 2) throw new Error('a dead letter is not found');
   await eventsAfter(db, filter, undefined, 1);
   await neighboursOf(db, dead);
-  await requeue(db, [id(digit, 9)], by);
-  if (!(await markSkipped(db, mark(dead.eventId, 8), by))) throw new Error('a dead letter was not skipped');
+  await requeue(db, [id(digit, 9)], gate);
+  if (!(await markSkipped(db, mark(dead.eventId, 8), gate))) throw new Error('a dead letter was not skipped');
   const [out] = await newestEvents(db, { aggregateId: id(digit, 1), states: ['Acknowledged'] }, 1);
   if (out === undefined || out.streamSeq === null) throw new Error('an event that was acknowledged is not found');
-  if (!(await markRedelivered(db, mark(out.eventId, 9), out.streamSeq, by))) throw new Error('its copy was not noted');
-  await returnToPending(db, [id(digit, 9)], by);
+  if (!(await markRedelivered(db, mark(out.eventId, 9), out.streamSeq, gate)))
+    throw new Error('its copy was not noted');
+  await returnToPending(db, [id(digit, 9)], gate);
 }
 
 /** The stream ends below what was recorded, and is as it should be again. */
@@ -283,7 +285,7 @@ async function audit(db: Db): Promise<void> {
   if (first === undefined) throw new Error('nothing is known to be in the stream');
   if ((await sampleInStream(db, streamCreated, [first.eventId])).length !== 1) throw new Error('a sample is empty');
   const [aged] = await listPublishedBelow(db, streamCreated, greatestSeq + 1, 1);
-  if (aged === undefined || (await markExpired(db, [aged.eventId])) !== 1) throw new Error('nothing was expired');
+  if (aged === undefined || (await markExpired(db, [aged.eventId], gate)) !== 1) throw new Error('nothing was expired');
   await closeDiscontinuity(db, { streamCreated, firstSeq: 1, lastSeq: greatestSeq });
 }
 
@@ -303,8 +305,10 @@ async function retain(db: Db): Promise<void> {
   await removeSettledEvents(db, year, undefined);
   await removeEndedAggregates(db, year, undefined);
   await removeAuditRows(db, year, undefined);
+  await removeParked(db, year);
 }
 
+const gate = { actor: 'gate', detail: {} } as const;
 const streamCreated = '2030-01-01T00:00:00.123456789Z';
 
 function mark(eventId: string, streamSeq: number) {

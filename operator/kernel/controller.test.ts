@@ -106,7 +106,8 @@ describe('a pass', () => {
 
   test('logs what happened with controller, key and reconcile id; a panic with its stack', async () => {
     const bug = new TypeError('undefined is not a function');
-    const { controller, lines, queue, results } = aController(async () => {
+    const { controller, lines, queue, results } = aController(async (_key, { annotate }) => {
+      annotate({ trace_id: 'a' });
       throw bug;
     });
     controller.start();
@@ -120,6 +121,7 @@ describe('a pass', () => {
           controller: 'agent',
           key: 'k',
           reconcileId: expect.any(String),
+          trace_id: 'a',
           code: 'Panic',
           retryInMs: 5,
           err: bug,

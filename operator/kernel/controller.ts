@@ -11,6 +11,8 @@ export type ReconcileContext = {
   /** Carries controller, key and reconcileId. */
   readonly log: Logger;
   readonly reconcileId: string;
+  /** Adds fields to what the controller says of this pass should it fail. */
+  readonly annotate: (fields: Readonly<Record<string, unknown>>) => void;
 };
 
 /** One pass over one key. It never sleeps: it says in its outcome when to look again. */
@@ -81,14 +83,16 @@ export class Controller {
     const reconcileId = randomUUID();
     const log = this.#log.child({ key, reconcileId });
     const started = clock.monotonic();
+    const fields: Record<string, unknown> = {};
+    const annotate: ReconcileContext['annotate'] = (more) => Object.assign(fields, more);
     let result: PassResult;
     try {
-      const outcome = await reconcile(key, { signal: this.#abortPasses.signal, log, reconcileId });
+      const outcome = await reconcile(key, { signal: this.#abortPasses.signal, log, reconcileId, annotate });
       queue.forget(key);
       if (outcome.kind === 'requeue') queue.addAfter(key, outcome.afterMs);
       result = outcome.kind;
     } catch (error) {
-      result = this.#failed(key, classify(error), log);
+      result = this.#failed(key, classify(error), log.child(fields));
     }
     hooks?.onPass?.(result, clock.monotonic() - started);
   }

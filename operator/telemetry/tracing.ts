@@ -103,6 +103,12 @@ export function formatTraceparent(span: SpanContext): string {
   return `00-${span.traceId}-${span.spanId}-${span.traceFlags.toString(16).padStart(2, '0')}`;
 }
 
+/** A trace context as fields of a log line, named as the logger names those of the span a line is written in. */
+export function traceFields(traceparent: string): { readonly trace_id: string; readonly span_id: string } | undefined {
+  const span = parseTraceparent(traceparent);
+  return span && { trace_id: span.traceId, span_id: span.spanId };
+}
+
 /** The traceparent of the span this code runs in; undefined outside of any. */
 export function activeTraceparent(): string | undefined {
   const span = trace.getActiveSpan()?.spanContext();

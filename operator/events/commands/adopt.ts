@@ -19,7 +19,7 @@ export async function adopt(ports: EventsPorts, { dryRun, output }: EventsReques
   const { by, db, print, progress } = ports;
   const broker = await connected(ports);
   // A leader that records at this moment is refused, and compares for itself before it goes on.
-  const epoch = dryRun ? 0 : await takeOver(db, by.actor);
+  const epoch = dryRun ? 0 : await takeOver(db, 'openos events adopt');
   const { adopted, forked } = await adoptMissing({
     broker,
     log: silentLogger,

@@ -51,6 +51,11 @@ export function eventsUsage(): string {
   ].join('');
 }
 
+/** Who, and by which command: what every change says in the audit log. */
+function repairerOf({ by }: EventsPorts, { actor = by.actor, command }: EventsRequest): EventsPorts['by'] {
+  return { actor, detail: { ...by.detail, command: `openos events ${command}` } };
+}
+
 export type EventsInvocation =
   | { readonly kind: 'help' }
   | { readonly kind: 'run'; readonly run: (ports: EventsPorts) => Promise<void> };
@@ -66,5 +71,5 @@ export function eventsInvocation(args: readonly string[], now: number): EventsIn
   if (request.command === undefined) throw usage('a command is missing');
   const command = Object.hasOwn(commands, request.command) ? commands[request.command] : undefined;
   if (command === undefined) throw usage(`"${request.command}" is not a command`);
-  return { kind: 'run', run: (ports) => command.run(ports, request) };
+  return { kind: 'run', run: (ports) => command.run({ ...ports, by: repairerOf(ports, request) }, request) };
 }

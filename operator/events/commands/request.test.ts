@@ -29,6 +29,7 @@ test.each([
   [['list', '--to', '12']],
   [['list', '--limit', '0']],
   [['list', '--output', 'yaml']],
+  [['list', '--actor', ' ']],
   [['list', '--nonsense']],
   [['purge']],
   [[]],
@@ -40,7 +41,9 @@ test.each(['requeue', 'replay'])('%s changes nothing without being told which ev
   const invocation = eventsInvocation([command], now);
   if (invocation.kind !== 'run') throw new Error('it is a command');
   // Nothing is asked of the ports before the command line is complete.
-  await expect(invocation.run({} as Parameters<typeof invocation.run>[0])).rejects.toMatchObject({
+  await expect(
+    invocation.run({ by: { actor: 'test', detail: {} } } as Parameters<typeof invocation.run>[0]),
+  ).rejects.toMatchObject({
     code: 'UsageInvalid',
   });
 });

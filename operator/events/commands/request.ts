@@ -18,6 +18,8 @@ export type EventsRequest = {
   readonly reason: string | undefined;
   /** A durable consumer of the stream, whose dead letters are meant. */
   readonly consumer: string | undefined;
+  /** Who asks, as the audit log will say. */
+  readonly actor: string | undefined;
 };
 
 /** The options, as the help shows them. */
@@ -40,6 +42,11 @@ export const eventOptions = {
     text: 'dead-letters, redeliver: what the broker gave up for this durable consumer',
   },
   reason: { type: 'string', value: 'TEXT', text: 'skip: why; consumers read it in the tombstone' },
+  actor: {
+    type: 'string',
+    value: 'NAME',
+    text: 'who does this, for the audit log (default $USER, or "openos events" where there is none)',
+  },
   'dry-run': { type: 'boolean', text: 'say what would be done, and do nothing' },
   output: { type: 'string', short: 'o', value: 'text|json', text: 'json: one object per line (default text)' },
   help: { type: 'boolean', short: 'h', text: 'this text' },
@@ -79,6 +86,7 @@ export function parseEventsRequest(args: readonly string[], now: number): Events
     limit: limitOf(values.limit ?? '100'),
     reason: values.reason,
     consumer: values.consumer,
+    actor: actorOf(values.actor),
   };
 }
 
@@ -118,6 +126,11 @@ function timeOf(option: string, text: string | undefined, now: number): Date | u
 function outputOf(text: string): 'text' | 'json' {
   if (text === 'text' || text === 'json') return text;
   throw usage(`--output ${text}: text or json`);
+}
+
+function actorOf(text: string | undefined): string | undefined {
+  if (text !== undefined && text.trim() === '') throw usage('--actor: a name');
+  return text?.trim();
 }
 
 function limitOf(text: string): number {

@@ -82,9 +82,18 @@ export async function adopt(trx: Trx, epoch: number, actor: string, found: reado
   );
   for (const event of adopted.toSorted((a, b) => a.seq - b.seq)) await add(trx, epoch, actor, event);
   if (forked.length > 0) {
-    await sql`update outbox set state = 'DeadLettered', lease_owner = null, lease_until = null,
-        last_error = 'HistoryForked: the stream has another event under this id'
-      where state = 'Pending' and event_id = any(${forked.map(({ eventId }) => eventId)}::uuid[])`.execute(trx);
+    await sql`/*park_forked*/
+      with parked as (
+        update outbox set state = 'DeadLettered', lease_owner = null, lease_until = null,
+          last_error = 'HistoryForked: the stream has another event under this id'
+        where state = 'Pending' and event_id = any(${forked.map(({ eventId }) => eventId)}::uuid[])
+        returning event_id, aggregate_kind, aggregate_id, tenant_id
+      )
+      insert into audit_log (actor, action, aggregate_kind, aggregate_id, tenant_id, leader_epoch, detail)
+      select ${actor}, 'event.forked', aggregate_kind, aggregate_id, tenant_id, null, jsonb_build_object(
+        'leader_epoch', ${epoch}::bigint, 'event_id', event_id, 'from', jsonb_build_object('state', 'Pending'),
+        'to', jsonb_build_object('state', 'DeadLettered'))
+      from parked`.execute(trx);
   }
   return adoption;
 }
@@ -125,7 +134,8 @@ async function add(trx: Trx, epoch: number, actor: string, event: FoundEvent): P
     )
     insert into audit_log (actor, action, aggregate_kind, aggregate_id, tenant_id, leader_epoch, detail)
     values (${actor}, 'event.adopted', ${kind}, ${aggregateId}, ${tenantId}, null,
-      jsonb_build_object('leader_epoch', ${epoch}::bigint, 'event_id', ${event.eventId}::text, 'stream_seq', ${event.streamSeq}::bigint))`.execute(
+      jsonb_build_object('leader_epoch', ${epoch}::bigint, 'event_id', ${event.eventId}::text, 'stream_seq', ${event.streamSeq}::bigint,
+        'from', null, 'to', jsonb_build_object('seq', ${event.seq}::integer, 'event_type', ${event.eventType}::text)))`.execute(
     trx,
   );
 }

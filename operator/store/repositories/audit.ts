@@ -1,7 +1,6 @@
 import { sql } from 'kysely';
-import { sourcesOf } from '../tables/consistency.ts';
 import type { Db } from '../tables/index.ts';
-import { type Repairer, returnToPending } from './event-repair.ts';
+import { markExpired, type Repairer, returnToPending } from './event-repair.ts';
 
 /** An event that is out, where the stream said it put it. */
 export type EventInStream = {
@@ -91,17 +90,6 @@ export async function listPublishedBelow(
   return rows;
 }
 
-/** Marks events as Expired, those that are still Published. Returns how many. @throws OperatorError DatabaseUnavailable */
-export async function markExpired(db: Db, eventIds: readonly string[]): Promise<number> {
-  if (eventIds.length === 0) return 0;
-  const { numAffectedRows = 0n } = await sql`/*mark_expired*/
-    update outbox set state = 'Expired'
-    where event_id = any(${[...eventIds]}::uuid[]) and state = any(${[...sourcesOf('Expired', 'auditor')]}::text[])`.execute(
-    db,
-  );
-  return Number(numAffectedRows);
-}
-
 /** Ends acknowledging for this incarnation, whoever leads, until it is lifted. @throws OperatorError DatabaseUnavailable */
 export async function openDiscontinuity(db: Db, streamCreated: string, reason: string): Promise<void> {
   await sql`insert into stream_watermark as known (stream_created, halted_reason, halted_at)
@@ -146,14 +134,14 @@ export type AuditStore = {
   closeDiscontinuity(bounds: StreamBounds): Promise<void>;
 };
 
-/** Binds the functions above to a database; `by` stands in the audit log beside what is published again. */
+/** Binds the functions above to a database; `by` stands in the audit log beside what is changed. */
 export function auditStoreOf(db: Db, by: Repairer): AuditStore {
   return {
     readStreamAccount: (streamCreated) => readStreamAccount(db, streamCreated),
     listInStream: (after, limit) => listInStream(db, after, limit),
     sampleInStream: (streamCreated, points) => sampleInStream(db, streamCreated, points),
     listPublishedBelow: (streamCreated, streamSeq, limit) => listPublishedBelow(db, streamCreated, streamSeq, limit),
-    markExpired: (eventIds) => markExpired(db, eventIds),
+    markExpired: (eventIds) => markExpired(db, eventIds, by),
     returnToPending: (eventIds) => returnToPending(db, eventIds, by),
     openDiscontinuity: (streamCreated, reason) => openDiscontinuity(db, streamCreated, reason),
     keepDoubt: (streamCreated, from, through) => keepDoubt(db, streamCreated, from, through),

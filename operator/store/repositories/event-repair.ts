@@ -1,4 +1,5 @@
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
+import { sourcesOf } from '../tables/consistency.ts';
 import type { Db } from '../tables/index.ts';
 import type { PublishedMark } from './outbox.ts';
 
@@ -11,14 +12,11 @@ export type Repairer = { readonly actor: string; readonly detail: Readonly<Recor
  * @throws OperatorError DatabaseUnavailable
  */
 export async function requeue(db: Db, eventIds: readonly string[], by: Repairer): Promise<readonly string[]> {
-  return repair(
-    db,
-    by,
-    'event.requeued',
-    sql`update outbox set state = 'Pending', attempts = 0, next_attempt_at = null
-      where state = 'DeadLettered' and event_id = any(${[...eventIds]}::uuid[])
-      returning event_id, aggregate_kind, aggregate_id, tenant_id`,
-  );
+  return repair(db, by, {
+    action: 'event.requeued',
+    which: sql`state = 'DeadLettered' and event_id = any(${[...eventIds]}::uuid[])`,
+    change: sql`state = 'Pending', attempts = 0, next_attempt_at = null`,
+  });
 }
 
 /**
@@ -27,15 +25,12 @@ export async function requeue(db: Db, eventIds: readonly string[], by: Repairer)
  * @throws OperatorError DatabaseUnavailable
  */
 export async function returnToPending(db: Db, eventIds: readonly string[], by: Repairer): Promise<readonly string[]> {
-  return repair(
-    db,
-    by,
-    'event.replayed',
-    sql`update outbox set state = 'Pending', attempts = 0, next_attempt_at = null, published_at = null,
-        acknowledged_at = null, stream_created = null, stream_seq = null, last_error = null
-      where state in ('Published', 'Acknowledged', 'Expired') and event_id = any(${[...eventIds]}::uuid[])
-      returning event_id, aggregate_kind, aggregate_id, tenant_id`,
-  );
+  return repair(db, by, {
+    action: 'event.replayed',
+    which: sql`state in ('Published', 'Acknowledged', 'Expired') and event_id = any(${[...eventIds]}::uuid[])`,
+    change: sql`state = 'Pending', attempts = 0, next_attempt_at = null, published_at = null, acknowledged_at = null,
+      stream_created = null, stream_seq = null, last_error = null`,
+  });
 }
 
 /**
@@ -44,15 +39,12 @@ export async function returnToPending(db: Db, eventIds: readonly string[], by: R
  * @throws OperatorError DatabaseUnavailable
  */
 export async function markSkipped(db: Db, tombstone: PublishedMark, by: Repairer): Promise<boolean> {
-  const skipped = await repair(
-    db,
-    by,
-    'event.skipped',
-    sql`update outbox set state = 'Skipped', published_at = clock_timestamp(),
-        stream_created = ${tombstone.streamCreated}, stream_seq = ${tombstone.streamSeq}::bigint
-      where state = 'DeadLettered' and event_id = ${tombstone.eventId}::uuid
-      returning event_id, aggregate_kind, aggregate_id, tenant_id`,
-  );
+  const skipped = await repair(db, by, {
+    action: 'event.skipped',
+    which: sql`state = 'DeadLettered' and event_id = ${tombstone.eventId}::uuid`,
+    change: sql`state = 'Skipped', published_at = clock_timestamp(), stream_created = ${tombstone.streamCreated},
+      stream_seq = ${tombstone.streamSeq}::bigint`,
+  });
   return skipped.length === 1;
 }
 
@@ -62,30 +54,46 @@ export async function markSkipped(db: Db, tombstone: PublishedMark, by: Repairer
  * @throws OperatorError DatabaseUnavailable
  */
 export async function markRedelivered(db: Db, copy: PublishedMark, from: number, by: Repairer): Promise<boolean> {
-  const moved = await repair(
-    db,
-    by,
-    'event.redelivered',
-    sql`update outbox set stream_seq = ${copy.streamSeq}::bigint
-      where event_id = ${copy.eventId}::uuid and state in ('Published', 'Acknowledged')
-        and stream_created = ${copy.streamCreated} and stream_seq = ${from}::bigint
-      returning event_id, aggregate_kind, aggregate_id, tenant_id`,
-  );
+  const moved = await repair(db, by, {
+    action: 'event.redelivered',
+    which: sql`event_id = ${copy.eventId}::uuid and state in ('Published', 'Acknowledged')
+      and stream_created = ${copy.streamCreated} and stream_seq = ${from}::bigint`,
+    change: sql`stream_seq = ${copy.streamSeq}::bigint`,
+  });
   return moved.length === 1;
 }
 
-/** The change and what the audit log says of it, in one statement. */
-async function repair(
-  db: Db,
-  by: Repairer,
-  action: string,
-  change: ReturnType<typeof sql>,
-): Promise<readonly string[]> {
+/** Marks events as Expired, those that are still Published. Returns how many. @throws OperatorError DatabaseUnavailable */
+export async function markExpired(db: Db, eventIds: readonly string[], by: Repairer): Promise<number> {
+  const expired = await repair(db, by, {
+    action: 'event.expired',
+    which: sql`event_id = any(${[...eventIds]}::uuid[]) and state = any(${[...sourcesOf('Expired', 'auditor')]}::text[])`,
+    change: sql`state = 'Expired'`,
+  });
+  return expired.length;
+}
+
+type Repair = {
+  readonly action: string;
+  /** Of the columns of `outbox`. */
+  readonly which: RawBuilder<unknown>;
+  readonly change: RawBuilder<unknown>;
+};
+
+/** The change and what the audit log says of it, what was and what became included, in one statement. */
+async function repair(db: Db, by: Repairer, { action, which, change }: Repair): Promise<readonly string[]> {
   const { rows } = await sql<{ event_id: string }>`
-    with changed as (${change}), audited as (
+    with was as materialized (
+      select event_id, jsonb_build_object('state', state, 'stream_seq', stream_seq) as standing from outbox
+      where ${which} order by event_id for update
+    ), changed as (
+      update outbox o set ${change} from was where o.event_id = was.event_id
+      returning o.event_id, o.aggregate_kind, o.aggregate_id, o.tenant_id, was.standing,
+        jsonb_build_object('state', o.state, 'stream_seq', o.stream_seq) as becomes
+    ), audited as (
       insert into audit_log (actor, action, aggregate_kind, aggregate_id, tenant_id, leader_epoch, detail)
       select ${by.actor}::text, ${action}::text, aggregate_kind, aggregate_id, tenant_id, null,
-        ${JSON.stringify(by.detail)}::jsonb || jsonb_build_object('event_id', event_id)
+        ${JSON.stringify(by.detail)}::jsonb || jsonb_build_object('event_id', event_id, 'from', standing, 'to', becomes)
       from changed
     )
     select event_id from changed`.execute(db);

@@ -30,7 +30,7 @@ const taking = (limit?: number, over: Partial<Extract<PlaceChange, { kind: 'take
   ...over,
 });
 const used = () => placesUsed(db(), tenantId, 'agents');
-const recount = () => unitOfWork(db(), store.epoch, (trx) => recountPlaces(trx, rules));
+const recount = () => unitOfWork(db(), store.epoch, (trx) => recountPlaces(trx, rules, 'test'));
 
 /** Records one move of an agent of the tenant, from the phase it is in after `lastSeq` rows. */
 const move = (id: string, lastSeq: number, from: string | null, to: string, place?: PlaceChange) =>
@@ -157,7 +157,7 @@ describe('a recount', () => {
 
 describe('a namespace that changes hands', () => {
   const book = (tenant: string, namespaces: readonly string[]) =>
-    unitOfWork(db(), store.epoch, (trx) => bookPlaces(trx, tenant, namespaces));
+    unitOfWork(db(), store.epoch, (trx) => bookPlaces(trx, tenant, namespaces, 'test'));
 
   test('takes its places along, over the quota if need be, and one that is let go takes them off', async () => {
     const heir = randomUUID();
@@ -192,8 +192,8 @@ describe('a namespace that changes hands', () => {
 });
 
 test('what was told as exceeded is remembered by resource', async () => {
-  await markExceeded(db(), tenantId, 'pools', true);
+  await markExceeded(db(), tenantId, 'pools', true, 'test');
   expect((await ledgerUse(db(), tenantId, [])).exceeded).toEqual(['pools']);
-  await markExceeded(db(), tenantId, 'pools', false);
+  await markExceeded(db(), tenantId, 'pools', false, 'test');
   expect((await ledgerUse(db(), tenantId, [])).exceeded).toEqual([]);
 });

@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { Db, Trx } from '../tables/index.ts';
 import type { LedgerResource } from '../tables/ledger.ts';
 
@@ -59,7 +59,12 @@ export async function ledgerUse(db: Db, tenantId: string, namespaces: readonly s
  * it: a tenant that gets a namespace may be over its quota afterwards, and then nothing more starts.
  * @throws OperatorError DatabaseUnavailable
  */
-export async function bookPlaces(trx: Trx, tenantId: string, namespaces: readonly string[]): Promise<void> {
+export async function bookPlaces(
+  trx: Trx,
+  tenantId: string,
+  namespaces: readonly string[],
+  actor: string,
+): Promise<void> {
   await sql`/*book_places*/
     with astray as (
       select aggregate_id, tenant_id as was, case when namespace = any(${[...namespaces]}::text[]) then ${tenantId}::text else '' end as becomes
@@ -74,6 +79,11 @@ export async function bookPlaces(trx: Trx, tenantId: string, namespaces: readonl
       select tenant_id, resource, sum(places) as places
       from (select was as tenant_id, resource, -1 as places from booked union all select becomes, resource, 1 from booked) each
       group by tenant_id, resource
+    ), before as (
+      select change.*, coalesce(u.used, 0) as used from change
+      left join tenant_usage u on u.tenant_id = change.tenant_id and u.resource = change.resource
+    ), audited as (
+      ${audit(actor, 'ledger.booked', sql`used`, sql`greatest(0, used + places)`)} from before where places <> 0
     )
     insert into tenant_usage as u (tenant_id, resource, used)
     select tenant_id, resource, greatest(places, 0) from change order by tenant_id, resource
@@ -92,10 +102,31 @@ export async function markExceeded(
   tenantId: string,
   resource: LedgerResource,
   exceeded: boolean,
+  actor: string,
 ): Promise<void> {
-  await sql`
-    insert into tenant_usage as u (tenant_id, resource, used, exceeded) values (${tenantId}, ${resource}, 0, ${exceeded})
-    on conflict (tenant_id, resource) do update set exceeded = ${exceeded}, updated_at = now()`.execute(db);
+  const state = (value: boolean) => JSON.stringify({ resource, exceeded: value });
+  await sql`/*mark_exceeded*/
+    with marked as (
+      insert into tenant_usage as u (tenant_id, resource, used, exceeded)
+      select ${tenantId}::text, ${resource}::text, 0, ${exceeded}
+      where ${exceeded} or exists (select 1 from tenant_usage where tenant_id = ${tenantId} and resource = ${resource})
+      on conflict (tenant_id, resource) do update set exceeded = ${exceeded}, updated_at = now()
+      where u.exceeded <> ${exceeded}
+      returning 1
+    )
+    insert into audit_log (actor, action, aggregate_kind, aggregate_id, tenant_id, leader_epoch, detail)
+    select ${actor}::text, ${exceeded ? 'ledger.exceeded' : 'ledger.within'}::text, 'ledger', ${tenantId}::text,
+      ${tenantId}::text, null,
+      jsonb_build_object('from', ${state(!exceeded)}::jsonb, 'to', ${state(exceeded)}::jsonb)
+    from marked`.execute(db);
+}
+
+/** The beginning of a statement that says of each (tenant_id, resource) of what it is `from` how its sum changed. */
+function audit(actor: string, action: string, was: RawBuilder<unknown>, becomes: RawBuilder<unknown>) {
+  const state = (used: RawBuilder<unknown>) => sql`jsonb_build_object('resource', resource, 'used', ${used})`;
+  return sql`insert into audit_log (actor, action, aggregate_kind, aggregate_id, tenant_id, leader_epoch, detail)
+    select ${actor}::text, ${action}::text, 'ledger', tenant_id, tenant_id, null,
+      jsonb_build_object('from', ${state(was)}, 'to', ${state(becomes)})`;
 }
 
 /** What a recount had to put right. */
@@ -106,7 +137,7 @@ export type Recount = { readonly added: number; readonly removed: number; readon
  * them. All zeroes when it was so before. Nobody else may record meanwhile: call it in the transaction of a take-over.
  * @throws OperatorError DatabaseUnavailable
  */
-export async function recountPlaces(trx: Trx, rules: readonly PlaceRule[]): Promise<Recount> {
+export async function recountPlaces(trx: Trx, rules: readonly PlaceRule[], actor: string): Promise<Recount> {
   const { rows } = await sql<{ added: number; removed: number }>`/*recount_places*/
     with rule as (
       select * from json_to_recordset(${JSON.stringify(rules)}::json) as r(kind text, resource text, resting jsonb, leaving text)
@@ -137,7 +168,7 @@ export async function recountPlaces(trx: Trx, rules: readonly PlaceRule[]): Prom
   const { rows: sums } = await sql<{ corrected: number }>`/*recount_usage*/
     with truth as (
       select coalesce(p.tenant_id, u.tenant_id) as tenant_id, coalesce(p.resource, u.resource) as resource,
-        coalesce(p.places, 0) as places
+        coalesce(p.places, 0) as places, coalesce(u.used, 0) as used
       from (select tenant_id, resource, count(*) as places from tenant_place group by tenant_id, resource) p
       full join tenant_usage u on u.tenant_id = p.tenant_id and u.resource = p.resource
       where coalesce(p.places, 0) <> coalesce(u.used, 0)
@@ -145,6 +176,8 @@ export async function recountPlaces(trx: Trx, rules: readonly PlaceRule[]): Prom
       insert into tenant_usage (tenant_id, resource, used) select tenant_id, resource, places from truth
       on conflict (tenant_id, resource) do update set used = excluded.used, updated_at = now()
       returning 1
+    ), audited as (
+      ${audit(actor, 'ledger.recounted', sql`used`, sql`places`)} from truth
     )
     select count(*)::integer as corrected from corrected`.execute(trx);
   return { added: rows[0]?.added ?? 0, removed: rows[0]?.removed ?? 0, corrected: sums[0]?.corrected ?? 0 };
