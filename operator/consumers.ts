@@ -7,6 +7,7 @@ import { natsConsumer } from './events/nats-consumer.ts';
 import { natsObserver } from './events/nats-observer.ts';
 import { Projector } from './events/projector.ts';
 import { projectorName } from './events/required-consumers.ts';
+import type { StreamAlarm } from './events/stream-alarms.ts';
 import type { Clock } from './kernel/clock.ts';
 import type { Logger } from './kernel/logger.ts';
 import type { Database } from './store/db.ts';
@@ -29,6 +30,8 @@ export type ConsumersHooks = {
   readonly onAcknowledged: (aggregateIds: readonly string[]) => void;
   /** What stands in the way of acknowledging has changed. */
   readonly onObstacle: () => void;
+  /** A required consumer, or the room of the stream, needs somebody to look at it. */
+  readonly onAlarm: (alarm: StreamAlarm) => void;
   /** The stream lost something, or was put back; so many events are published again. */
   readonly onDiscontinuity: (found: Discontinuity, lost: number) => void;
   /** Lost events wait for the publisher again. */
@@ -58,9 +61,11 @@ export class Consumers {
       observer,
       broker,
       required,
+      limits: config.stream,
       log,
       metrics,
       clock,
+      onAlarm: hooks.onAlarm,
       onAcknowledged: hooks.onAcknowledged,
       onObstacle: (obstacle) => {
         this.#obstacle = obstacle;
@@ -78,6 +83,7 @@ export class Consumers {
       metrics,
       clock,
       auditMs: config.auditMs,
+      onAlarm: hooks.onAlarm,
       onDiscontinuity: hooks.onDiscontinuity,
       onReturned: hooks.onReturned,
     });

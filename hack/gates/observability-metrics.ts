@@ -54,7 +54,7 @@ const required: readonly string[] = [
   'openos_build_info',
 ];
 
-const ours = /^openos_[a-z_]+_(?:seconds|bytes|events|keys|total|info|up|present|leader)$|^openos_leader$/;
+const ours = /^openos_[a-z_]+_(?:seconds|bytes|events|keys|total|info|up|present|leader|ratio)$|^openos_leader$/;
 const others = /^(?:process|nodejs)_/;
 
 type Sample = { readonly family: string; readonly labels: readonly (readonly [string, string])[] };

@@ -75,6 +75,7 @@ function watch(required: readonly string[] = ['billing']): Watched {
     store: acknowledgementStoreOf(db()),
     observer: natsObserver(broker),
     broker,
+    limits: streamSettings,
     required,
     log: silentLogger,
     pollMs: 20,
@@ -88,6 +89,8 @@ function watch(required: readonly string[] = ['billing']): Watched {
       },
       eventsAcknowledged: () => undefined,
       consumerLag: () => undefined,
+      consumerBacklog: () => undefined,
+      consumerMissed: () => undefined,
     },
   });
   watcher.start();

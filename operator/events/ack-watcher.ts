@@ -3,9 +3,19 @@ import { classify } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { AcknowledgementStore, UnacknowledgedEvent } from '../store/repositories/acknowledgement.ts';
 import { acknowledged, type GivenUp, passed, type RequiredConsumer, type StreamView } from './acknowledged.ts';
+import type { StreamLimits } from './auditor-checks.ts';
 import type { Broker } from './broker.ts';
 import { EventErrorCode, eventError } from './errors.ts';
 import { RequiredConsumers } from './required-consumers.ts';
+import {
+  backlog,
+  isLagging,
+  laggingAlarm,
+  type Missed,
+  overtakenAlarm,
+  replayCommand,
+  type StreamAlarm,
+} from './stream-alarms.ts';
 import type { StreamObserver, StreamState } from './stream-observer.ts';
 import { allEvents } from './subjects.ts';
 
@@ -21,28 +31,38 @@ export type AckWatcherOptions = {
   readonly broker: Pick<Broker, 'state' | 'onState'>;
   /** Names of the durable consumers all of which must have had an event. */
   readonly required: readonly string[];
+  readonly limits: StreamLimits;
   readonly log: Logger;
   /** Called with the aggregates of events that were acknowledged. */
   readonly onAcknowledged?: (aggregateIds: readonly string[]) => void;
   /** Called on every change of what stands in the way. */
   readonly onObstacle?: (obstacle: AckObstacle | undefined) => void;
+  /** Called once for each thing about a required consumer that a person should look at. */
+  readonly onAlarm?: (alarm: StreamAlarm) => void;
   readonly metrics?: {
     readonly eventsAcknowledged: (count: number) => void;
     readonly unacknowledged: (events: number) => void;
     /** `lag` is undefined for a consumer that is missing. */
     readonly consumerLag: (consumer: string, lag: number | undefined) => void;
+    /** From 0 to 1, where the stream removes what it has not had. */
+    readonly consumerBacklog: (consumer: string, share: number) => void;
+    readonly consumerMissed: (consumer: string, events: number) => void;
   };
   readonly clock?: Clock;
   /** Time between two looks while something is open; milliseconds. */
   readonly pollMs?: number;
+  /** Time between two looks while nothing is open; milliseconds. */
+  readonly idleMs?: number;
 };
 
 /** What was seen at the last look; judged at the next one, by what is known then. */
 type Look = { readonly created: string; readonly lastSeq: number; readonly required: readonly RequiredConsumer[] };
 
 const defaultPollMs = 1_000;
-/** Nothing is open: publishing wakes us, and this is the net below it, for publishers elsewhere. */
-const idleMs = 30_000;
+/** Nothing is open: publishing wakes us, and this is the net below it, for publishers and consumers elsewhere. */
+const defaultIdleMs = 30_000;
+/** A consumer that is being made anew is away for so many looks: while nothing waits for it that is no news. */
+const looksAway = 5;
 const pageSize = 500;
 const pagesPerRound = 20;
 
@@ -65,11 +85,15 @@ export class AckWatcher {
   /** Where a round went on that had more to look at than it may. */
   #from = 0;
   #obstacle: AckObstacle | undefined;
+  /** Looks in a row at which a required consumer was missing. */
+  #away = 0;
+  readonly #lagging = new Set<string>();
 
   constructor(options: AckWatcherOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#consumers = new RequiredConsumers(options.store, options.observer, options.required);
+    const { observer, required: names, store } = options;
+    this.#consumers = new RequiredConsumers({ store, observer, names, onMissed: (missed) => this.#missed(missed) });
   }
 
   /** Begins to watch. Neither the database nor the broker needs to be there yet. */
@@ -115,28 +139,26 @@ export class AckWatcher {
     const woken = new AbortController();
     this.#wake = () => woken.abort();
     if (this.#nudged) woken.abort();
+    const { idleMs = defaultIdleMs } = this.#options;
     return pause(this.#clock, idleMs, AbortSignal.any([this.#stop.signal, woken.signal]));
   }
 
-  /** One look; answers whether something is open. */
+  /** One look; answers whether the next one is due soon. */
   async #round(created: string): Promise<boolean> {
     const { metrics, observer, store } = this.#options;
     // First: whatever is recorded by now must be on the stream that is looked at after it.
     const { greatestSeq, open, haltedReason } = await store.readStreamWatermark(created);
     metrics?.unacknowledged(open);
-    if (open === 0) {
-      this.#look = undefined;
-      return false;
-    }
     const stream = await observer.stream();
-    if (stream.created !== created) {
-      this.#look = undefined;
-      return true;
-    }
+    if (open === 0 || stream.created !== created) this.#look = undefined;
+    if (stream.created !== created) return true;
+    const isRolledBack = stream.lastSeq < greatestSeq;
     if (haltedReason !== undefined) this.#meet({ reason: 'StreamDiscontinuity', message: haltedReason });
-    else if (stream.lastSeq < greatestSeq) await this.#halt(created, rolledBack(stream, greatestSeq));
-    else await this.#judge(stream);
-    return true;
+    else if (open > 0 && isRolledBack) await this.#halt(created, rolledBack(stream, greatestSeq));
+    else if (open > 0) await this.#judge(stream);
+    // Of a stream that was put back the auditor knows more.
+    else if (!isRolledBack) return this.#attend(stream);
+    return open > 0;
   }
 
   async #judge(stream: StreamState): Promise<void> {
@@ -151,12 +173,52 @@ export class AckWatcher {
       };
       if (!(await this.#acknowledge(view, look.required, givenUp))) return;
     }
-    const required = await this.#consumers.look(stream);
+    const required = await this.#lookAtConsumers(stream);
     this.#look = { created: stream.created, lastSeq: stream.lastSeq, required };
-    for (const { name, view } of required) {
-      this.#options.metrics?.consumerLag(name, view && view.pending + view.unacknowledged);
-    }
     this.#meet(obstacleOf(required));
+  }
+
+  /** Nothing is open: whether all are there all the same. Answers whether that is in doubt. */
+  async #attend(stream: StreamState): Promise<boolean> {
+    // By what it reports a consumer is told from its namesake.
+    await this.#consumers.givenUp();
+    const obstacle = obstacleOf(await this.#lookAtConsumers(stream));
+    const isDoubtful = obstacle?.reason === 'ConsumerMissing' && !this.#obstacle && this.#away < looksAway;
+    if (!isDoubtful) this.#meet(obstacle);
+    return isDoubtful;
+  }
+
+  async #lookAtConsumers(stream: StreamState): Promise<readonly RequiredConsumer[]> {
+    const { limits, metrics } = this.#options;
+    const required = await this.#consumers.look(stream, this.#clock.monotonic());
+    this.#away = required.some(({ view }) => view === undefined) ? this.#away + 1 : 0;
+    for (const { name, view } of required) {
+      const share = view ? backlog(view, stream, limits, this.#clock.now()) : 0;
+      metrics?.consumerLag(name, view && view.pending + view.unacknowledged);
+      metrics?.consumerBacklog(name, share);
+      this.#noteBacklog(name, share);
+    }
+    return required;
+  }
+
+  #noteBacklog(consumer: string, share: number): void {
+    const wasLagging = this.#lagging.has(consumer);
+    if (!isLagging(share, wasLagging)) this.#lagging.delete(consumer);
+    else if (!wasLagging) {
+      this.#lagging.add(consumer);
+      this.#warn(laggingAlarm(consumer, share), { consumer });
+    }
+  }
+
+  #missed(missed: Missed): void {
+    const { consumer, count: events, firstSeq, lastSeq } = missed;
+    this.#options.metrics?.consumerMissed(consumer, events);
+    this.#warn(overtakenAlarm(missed), { consumer, events, firstSeq, lastSeq, command: replayCommand(missed) });
+  }
+
+  #warn(alarm: StreamAlarm, fields: Readonly<Record<string, unknown>>): void {
+    this.#options.log.warn({ code: alarm.reason, ...fields }, alarm.message);
+    this.#options.onAlarm?.(alarm);
   }
 
   /** Acknowledges page by page; false when the numbers of the stream turned out not to be ours. */
@@ -229,6 +291,10 @@ export class AckWatcher {
       this.#options.log.error({ reason: obstacle.reason }, `events are not acknowledged: ${obstacle.message}`);
     else this.#options.log.info({}, 'events are acknowledged again');
     this.#options.onObstacle?.(obstacle);
+    const { reason, message } = obstacle ?? {};
+    // The auditor tells of the stream itself.
+    if (message !== undefined && reason !== undefined && reason !== 'StreamDiscontinuity')
+      this.#options.onAlarm?.({ reason, message });
   }
 }
 

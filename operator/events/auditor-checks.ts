@@ -34,7 +34,7 @@ export type Sample = { readonly event: EventInStream; readonly found: string | u
 /** Clocks differ, and the server removes what is too old only now and then. */
 const ageSlackMs = 300_000;
 /** The server makes room before the last byte is taken. */
-const fullShare = 0.9;
+export const fullShare = 0.9;
 
 /**
  * What the stream has lost or done, so far as one look tells; undefined when nothing is wrong. `account` was read

@@ -65,6 +65,7 @@ beforeEach(async () => {
     store: acknowledgementStoreOf(db()),
     observer,
     broker,
+    limits: streamSettings,
     required: ['billing'],
     log: silentLogger,
     pollMs: 50,

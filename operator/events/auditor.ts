@@ -13,6 +13,7 @@ import {
 } from './auditor-checks.ts';
 import type { Broker } from './broker.ts';
 import { EventErrorCode, eventError } from './errors.ts';
+import { fillAlarm, type StreamAlarm, type StreamFill, streamFill } from './stream-alarms.ts';
 import type { StreamObserver, StreamState } from './stream-observer.ts';
 
 export type AuditorOptions = {
@@ -25,6 +26,8 @@ export type AuditorOptions = {
   readonly log: Logger;
   /** Called when something is wrong with the stream, once each time. */
   readonly onDiscontinuity?: (found: Discontinuity, lost: number) => void;
+  /** Called when the stream runs out of room, once each time. */
+  readonly onAlarm?: (alarm: StreamAlarm) => void;
   /** Called when lost events wait for the publisher again. */
   readonly onReturned?: () => void;
   readonly metrics?: {
@@ -63,6 +66,7 @@ export class Auditor {
   #suspicion: Discontinuity | undefined;
   /** Missing sequences of the stream that were compared with the record. */
   #accounted: { readonly created: string; readonly deleted: ReadonlySet<number> } = none;
+  #fill: StreamFill = 'roomy';
   /** What was told and has not ended. */
   #told: 'nothing lost' | 'events lost' | undefined;
 
@@ -120,7 +124,7 @@ export class Auditor {
 
   /** One look; answers whether the stream is as the record says. */
   async #round(created: string): Promise<boolean> {
-    const { limits, metrics, observer, store } = this.#options;
+    const { limits, observer, store } = this.#options;
     // First: whatever is recorded by now must be on the stream that is looked at after it.
     const account = await store.readStreamAccount(created);
     const suspicion = this.#suspicion;
@@ -128,12 +132,27 @@ export class Auditor {
     const samples = suspicion === undefined ? await this.#sample(await observer.stream()) : [];
     const stream = await observer.stream();
     if (stream.created !== created) return false;
-    metrics?.streamUsed(stream.bytes, limits.maxBytes);
+    this.#noteRoom(stream);
     const accounted = this.#accounted.created === created ? this.#accounted.deleted : none.deleted;
     const found = suspicion ?? discontinuity(account, stream, samples, accounted, limits, this.#clock.now());
     if (found !== undefined) return this.#settle(found, stream, suspicion);
     await this.#account(account, stream);
     return true;
+  }
+
+  #noteRoom({ bytes }: StreamState): void {
+    const { limits, log, metrics, onAlarm } = this.#options;
+    metrics?.streamUsed(bytes, limits.maxBytes);
+    const fill = streamFill(bytes, limits.maxBytes, this.#fill);
+    if (fill === this.#fill) return;
+    const isWorse = fill === 'full' || this.#fill === 'roomy';
+    this.#fill = fill;
+    const alarm = isWorse ? fillAlarm(fill, bytes, limits.maxBytes) : undefined;
+    if (alarm === undefined) log.info({ bytes }, 'the stream has more room again');
+    else {
+      log.warn({ code: alarm.reason, bytes, maxBytes: limits.maxBytes }, alarm.message);
+      onAlarm?.(alarm);
+    }
   }
 
   /** Random recorded events, and those at both ends of the stream, looked up. */
@@ -147,17 +166,20 @@ export class Auditor {
     return Promise.all(events.map(async (event) => ({ event, found: await this.#eventIdAt(stream, event.streamSeq) })));
   }
 
-  /** What went in its time is accounted for. */
+  /** What went in its time is accounted for; also what was recorded as published only after it had gone. */
   async #account(account: StreamAccount, stream: StreamState): Promise<void> {
+    const { limits, store } = this.#options;
     this.#told = undefined;
-    if (stream.firstSeq === account.firstSeq) return;
-    const { store } = this.#options;
+    const isKnown = stream.firstSeq === account.firstSeq;
     for (let isMore = true; isMore; ) {
       const page = await store.listPublishedBelow(stream.created, stream.firstSeq, pageSize);
-      await this.#expire(page.map(({ eventId }) => eventId));
+      const isLost = (event: EventInStream) => isKnown && fate(event, stream, limits, this.#clock.now()) === 'lost';
+      const { lost = [], expired = [] } = Object.groupBy(page, (event) => (isLost(event) ? 'lost' : 'expired'));
+      await this.#expire(expired.map(({ eventId }) => eventId));
+      if (lost.length > 0) await this.#return(lost.map(({ eventId }) => eventId));
       isMore = page.length === pageSize;
     }
-    await store.closeDiscontinuity(boundsOf(stream));
+    if (!isKnown) await store.closeDiscontinuity(boundsOf(stream));
   }
 
   /** Compares everything with the stream; answers whether nothing was missing. */
@@ -244,7 +266,8 @@ export class Auditor {
 
   async #expire(eventIds: readonly string[]): Promise<void> {
     for (let at = 0; at < eventIds.length; at += pageSize) {
-      this.#options.metrics?.eventsExpired(await this.#options.store.markExpired(eventIds.slice(at, at + pageSize)));
+      const expired = await this.#options.store.markExpired(eventIds.slice(at, at + pageSize));
+      this.#options.metrics?.eventsExpired(expired);
     }
   }
 

@@ -52,6 +52,8 @@ export class NatsBroker implements Broker {
   readonly #listeners = new Set<(state: BrokerState) => void>();
   readonly #stop = new AbortController();
   #state: BrokerState = { available: false, reason: notConnected() };
+  /** Whether the last message that was sent found no room. */
+  #isFull = false;
   /** Whether a server was ever reached, or its absence was told. */
   #told = false;
   #session: Session | undefined;
@@ -91,8 +93,22 @@ export class NatsBroker implements Broker {
       expect: { streamName },
       timeout: this.#options.publishTimeoutMs ?? 5_000,
     });
-    const ack = await this.#answered<PubAck>(sent, lost);
+    const ack = await this.#answered<PubAck>(sent, lost).catch((error: unknown) => {
+      const failure = classifyNatsError(error);
+      if (failure.code === EventErrorCode.StreamFull) this.#noteFull(failure);
+      throw failure;
+    });
+    this.#noteFull(undefined);
     return { streamCreated, streamSeq: ack.seq, duplicate: ack.duplicate };
+  }
+
+  /** The publisher tries it again and again: people are told once, and when it is over. */
+  #noteFull(refusal: OperatorError | undefined): void {
+    const { log } = this.#options;
+    if (this.#isFull === (refusal !== undefined)) return;
+    this.#isFull = refusal !== undefined;
+    if (refusal) log.warn({ code: refusal.code }, `${refusal.message}: events wait in the outbox until there is room`);
+    else log.info({}, 'the stream takes events again');
   }
 
   async messageAt(streamSeq: number): Promise<StoredMessage | undefined> {

@@ -1,5 +1,6 @@
 import type { AcknowledgementStore, KnownConsumer } from '../store/repositories/acknowledgement.ts';
 import { type ConsumerView, type GivenUp, type RequiredConsumer, startOf } from './acknowledged.ts';
+import type { Missed } from './stream-alarms.ts';
 import type { Capture, ConsumerState, StreamObserver, StreamState } from './stream-observer.ts';
 
 /** The consumer that comes with the operator. */
@@ -7,25 +8,40 @@ export const projectorName = 'openos-projector';
 
 type Report = Capture['givenUp'][number];
 
+/** What a stream removes it removes for hours on end: people are told of it so often. */
+const toldEveryMs = 60_000;
+/** A publisher notes within this time what the stream took; in a stream that is full it may have gone by then. */
+const recordedMs = 2_000;
+
+type Gap = { readonly lastSeq: number; readonly dueAt: number };
+
+export type RequiredConsumersOptions = {
+  readonly store: AcknowledgementStore;
+  readonly observer: StreamObserver;
+  readonly names: readonly string[];
+  /** Called before it is remembered that people know of it. */
+  readonly onMissed: (missed: Missed) => void;
+};
+
 /** The required consumers as they are, with what only memory can tell: where each began and what was given up for it. */
 export class RequiredConsumers {
-  readonly #store: AcknowledgementStore;
-  readonly #observer: StreamObserver;
-  readonly #names: readonly string[];
+  readonly #options: RequiredConsumersOptions;
   #known: ReadonlyMap<string, KnownConsumer> | undefined;
   #states: readonly ConsumerState[] = [];
   #capture = { created: '', lastSeq: 0 };
   #reports: Report[] = [];
+  readonly #gaps = new Map<string, Gap>();
+  /** When people were last told of what a consumer has missed, on the clock of `look`. */
+  readonly #toldAt = new Map<string, number>();
 
-  constructor(store: AcknowledgementStore, observer: StreamObserver, names: readonly string[]) {
-    this.#store = store;
-    this.#observer = observer;
-    this.#names = names;
+  constructor(options: RequiredConsumersOptions) {
+    this.#options = options;
   }
 
   /** Everything the server has reported by now about the consumers as they were at the last look. */
   async givenUp(): Promise<readonly GivenUp[]> {
-    const { created, lastSeq, givenUp } = await this.#observer.capture(this.#capture.lastSeq);
+    const { names, observer } = this.#options;
+    const { created, lastSeq, givenUp } = await observer.capture(this.#capture.lastSeq);
     if (created !== this.#capture.created && this.#capture.created !== '') {
       // Numbered anew: from the beginning.
       this.#capture = { created, lastSeq: 0 };
@@ -33,41 +49,89 @@ export class RequiredConsumers {
       return this.givenUp();
     }
     this.#capture = { created, lastSeq };
-    this.#reports.push(...givenUp.filter(({ consumer }) => this.#names.includes(consumer)));
+    this.#reports.push(...givenUp.filter(({ consumer }) => names.includes(consumer)));
     const since = new Map(this.#states.map((state) => [state.name, Date.parse(state.created)]));
     return this.#reports.filter(({ consumer, at }) => at >= (since.get(consumer) ?? 0));
   }
 
-  /** Looks at every required consumer. `stream` was looked at before. */
-  async look(stream: StreamState): Promise<readonly RequiredConsumer[]> {
+  /**
+   * Looks at every required consumer, after `givenUp`. `stream` was looked at before; `now` is on a clock of
+   * milliseconds that never goes back.
+   */
+  async look(stream: StreamState, now: number): Promise<readonly RequiredConsumer[]> {
+    const { names, observer, store } = this.#options;
     this.#reports = this.#reports.filter(({ streamSeq }) => streamSeq >= stream.firstSeq);
-    this.#known ??= new Map((await this.#store.readKnownConsumers()).map((known) => [known.name, known]));
-    const found = await Promise.all(this.#names.map((name) => this.#observer.consumer(name)));
+    this.#known ??= new Map((await store.readKnownConsumers()).map((known) => [known.name, known]));
+    const found = await Promise.all(names.map((name) => observer.consumer(name)));
     this.#states = found.filter((state) => state !== undefined);
     const known = new Map(this.#known);
-    const now = this.#states.map((state) => this.#recognise(state, stream, known.get(state.name)));
-    const news = now.filter((each) => !isSame(each, known.get(each.name)));
-    await this.#store.keepKnownConsumers(news);
-    for (const each of news) known.set(each.name, each);
+    for (const [index, name] of names.entries()) {
+      const before = known.get(name);
+      const state = found[index];
+      const after = state === undefined ? before : this.#recognise(state, stream, before);
+      if (after !== undefined) known.set(name, await this.#noteMissed(before, after, stream, now));
+    }
+    const news = [...known.values()].filter((each) => !isSame(each, this.#known?.get(each.name)));
+    await store.keepKnownConsumers(news);
     this.#known = known;
-    return this.#names.map((name, index) => {
+    return names.map((name, index) => {
       const state = found[index];
       return state === undefined ? { name } : { name, view: viewOf(state, known.get(name)?.startSeq ?? 1) };
     });
+  }
+
+  /** Says what the consumer is not given any more, and how far people know about it from now on. */
+  async #noteMissed(
+    before: KnownConsumer | undefined,
+    after: KnownConsumer,
+    { created: streamCreated, firstSeq }: StreamState,
+    now: number,
+  ): Promise<KnownConsumer> {
+    const { onMissed, store } = this.#options;
+    // What another life of the stream has lost is the auditor's to find.
+    if (!before?.incarnation.startsWith(`${streamCreated} `)) return after;
+    const { name: consumer, floorSeq } = before;
+    if (after.incarnation !== before.incarnation) {
+      const skipped = { streamCreated, firstSeq: Math.max(floorSeq + 1, firstSeq), lastSeq: after.startSeq - 1 };
+      const missed = await store.countMissed('Published', skipped);
+      if (missed) onMissed({ ...missed, consumer, haveLeft: false });
+    }
+    if (floorSeq + 1 >= firstSeq) return after;
+    const gap = this.#gapOf(consumer, firstSeq - 1, now);
+    const left = { streamCreated, firstSeq: floorSeq + 1, lastSeq: gap.lastSeq };
+    // The auditor says what became of them: those that went before their time are published again without anybody.
+    if (now < gap.dueAt || (await store.hasPublished(left))) return { ...after, floorSeq };
+    this.#gaps.delete(consumer);
+    const missed = await store.countMissed('Expired', left);
+    if (missed) {
+      this.#toldAt.set(consumer, now);
+      onMissed({ ...missed, consumer, haveLeft: true });
+    }
+    return { ...after, floorSeq: gap.lastSeq };
+  }
+
+  /** What left the stream ahead of a consumer, as it was first seen, and when all that went is recorded. */
+  #gapOf(consumer: string, lastSeq: number, now: number): Gap {
+    const standing = this.#gaps.get(consumer);
+    if (standing) return standing;
+    const toldAt = this.#toldAt.get(consumer) ?? Number.NEGATIVE_INFINITY;
+    const gap = { lastSeq, dueAt: Math.max(now + recordedMs, toldAt + toldEveryMs) };
+    this.#gaps.set(consumer, gap);
+    return gap;
   }
 
   #recognise(state: ConsumerState, stream: StreamState, known: KnownConsumer | undefined): KnownConsumer {
     const isBuiltIn = state.name === projectorName;
     const birth = `${stream.created} ${state.created}`;
     const incarnation = [birth, isBuiltIn ? '' : this.#capture.created, ...state.filters].join(' ');
-    const { name, ackFloor: floorSeq } = state;
-    if (known?.incarnation === incarnation) return { ...known, floorSeq };
+    const { name, ackFloor } = state;
+    if (known?.incarnation === incarnation) return { ...known, floorSeq: Math.max(known.floorSeq, ackFloor) };
     const end = Math.max(stream.lastSeq, state.ackFloor);
     // The same consumer with another filter: what it went past with the one before says nothing.
     const isChanged = known?.incarnation.startsWith(`${birth} `) === true;
     const origin = { ...state, createdAt: Date.parse(state.created), isBuiltIn };
     const startSeq = isChanged ? end + 1 : startOf(origin, end, Date.parse(this.#capture.created));
-    return { name, incarnation, startSeq, floorSeq };
+    return { name, incarnation, startSeq, floorSeq: Math.max(ackFloor, startSeq - 1) };
   }
 }
 

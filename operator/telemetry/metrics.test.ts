@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { aggregateKinds, apiResources, controllerNames, createMetrics, reconcileResults } from './metrics.ts';
 
 const phases = ['New', 'Created', 'Ready'];
-const units = /_(?:seconds|bytes|events|keys|total|info|up|leader)$/;
+const units = /_(?:seconds|bytes|events|keys|total|info|up|leader|ratio)$/;
 
 test('every metric of ours begins with openos_, names its unit and says what it is', async () => {
   const { registry } = createMetrics({ version: '1.2.3', phases, processMetrics: false });

@@ -237,6 +237,18 @@ function outboxMetrics(registry: Registry) {
     labelNames: ['consumer'],
     registers,
   });
+  const backlog = new Gauge({
+    name: 'openos_consumer_backlog_ratio',
+    help: 'Share of the time or the room the stream gives a required consumer that what it has not had uses up; at 1 events are removed before it had them.',
+    labelNames: ['consumer'],
+    registers,
+  });
+  const missed = new Counter({
+    name: 'openos_consumer_missed_events_total',
+    help: 'Events a required consumer is not given any more: they left the stream, or it began anew behind them.',
+    labelNames: ['consumer'],
+    registers,
+  });
   const parked = new Counter({
     name: 'openos_projection_parked_total',
     help: 'Messages of the stream the projection could not read or write and put aside.',
@@ -273,6 +285,8 @@ function outboxMetrics(registry: Registry) {
       present.set({ consumer }, events === undefined ? 0 : 1);
       if (events !== undefined) lag.set({ consumer }, events);
     },
+    consumerBacklog: (consumer: string, share: number): void => backlog.set({ consumer }, share),
+    consumerMissed: (consumer: string, events: number): void => missed.inc({ consumer }, events),
     eventParked: (): void => parked.inc(),
     rowsRemoved: (table: string, rows: number): void => removed.inc({ table: tableOf(table) }, rows),
   } as const;

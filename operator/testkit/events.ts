@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Broker } from '../events/broker.ts';
-import { NatsBroker } from '../events/nats-broker.ts';
+import { NatsBroker, type NatsBrokerOptions } from '../events/nats-broker.ts';
 import { type ReceivedEvent, readEvents } from '../events/read-events.ts';
 import { type EventDraft, encode } from '../events/registry.ts';
 import { silentLogger } from '../kernel/logger.ts';
@@ -14,7 +14,7 @@ export const streamSettings = { replicas: 1, maxAgeMs: 3_600_000, maxBytes: 256 
 /** A broker that keeps the stream; connecting, not necessarily connected. */
 export function openTestBroker(
   nats: TestNats,
-  more: { readonly firstSequence?: () => Promise<number>; readonly publishTimeoutMs?: number } = {},
+  more: Partial<Pick<NatsBrokerOptions, 'firstSequence' | 'log' | 'publishTimeoutMs' | 'stream'>> = {},
 ): NatsBroker {
   const broker = new NatsBroker({ url: nats.url, name: 'test', stream: streamSettings, log: silentLogger, ...more });
   broker.connect();

@@ -152,6 +152,18 @@ export const OperatorReason = {
   EventsAdopted: 'EventsAdopted',
   /** The stream has other events than the database under the same ids: those of the database are parked. */
   HistoryForked: 'HistoryForked',
+  /** A required consumer does not exist: nothing more is acknowledged. Create it, or take it off the operator's list. */
+  ConsumerMissing: 'ConsumerMissing',
+  /** A required consumer filters events out or acknowledges none. Correct it, or take it off the list. */
+  ConsumerUnfit: 'ConsumerUnfit',
+  /** The stream will soon remove what a required consumer has not had. Let it take its events, or give the stream more. */
+  ConsumerLagging: 'ConsumerLagging',
+  /** A required consumer missed events: they left the stream, or it was made anew behind them. The note has the command. */
+  ConsumerOvertaken: 'ConsumerOvertaken',
+  /** The stream uses 70 % of its room. Give it more, or a shorter time. */
+  StreamFilling: 'StreamFilling',
+  /** The stream is full: the oldest events go, whatever their age. Give it more room, or a shorter time. */
+  StreamFull: 'StreamFull',
 } as const;
 export type OperatorReason = (typeof OperatorReason)[keyof typeof OperatorReason];
 

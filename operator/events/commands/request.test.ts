@@ -16,6 +16,8 @@ test.each([
     ['list', '--from', '2h', '--to', '2030-01-01T12:00:00Z'],
     { from: new Date('2030-01-01T22:00:00Z'), to: new Date('2030-01-01T12:00:00Z') },
   ],
+  [['replay', '--stream-seq', '12-40'], { streamSeq: [12, 40] }],
+  [['replay', '--stream-seq', '7'], { streamSeq: [7, 7] }],
 ])('%j asks for %j', (args, filter) => {
   expect(parseEventsRequest(args, now).filter).toEqual(filter);
 });
@@ -29,6 +31,9 @@ test.each([
   [['list', '--to', '12']],
   [['list', '--limit', '0']],
   [['list', '--output', 'yaml']],
+  [['replay', '--stream-seq', '40-12']],
+  [['replay', '--stream-seq', '0-12']],
+  [['replay', '--stream-seq', '12-']],
   [['list', '--actor', ' ']],
   [['list', '--nonsense']],
   [['purge']],

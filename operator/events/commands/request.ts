@@ -30,6 +30,11 @@ export const eventOptions = {
   state: { type: 'string', value: 'STATE', text: `events in this state: ${Object.keys(OutboxState).join(', ')}` },
   from: { type: 'string', value: 'TIME', text: 'events since then: RFC 3339, or how long ago: 90s, 15m, 2h, 7d' },
   to: { type: 'string', value: 'TIME', text: 'events before then' },
+  'stream-seq': {
+    type: 'string',
+    value: 'FIRST-LAST',
+    text: 'events that were last published under these numbers of the stream, or under this one',
+  },
   limit: { type: 'string', value: 'N', text: 'list: the newest N (default 100)' },
   all: { type: 'boolean', text: 'requeue, replay, redeliver: all events, when nothing else says which' },
   again: {
@@ -77,6 +82,7 @@ export function parseEventsRequest(args: readonly string[], now: number): Events
       ...(state !== undefined && { states: [stateOf(state)] }),
       ...(bounds.from && { from: bounds.from }),
       ...(bounds.to && { to: bounds.to }),
+      ...(values['stream-seq'] !== undefined && { streamSeq: sequencesOf(values['stream-seq']) }),
     },
     all: values.all ?? false,
     again: values.again ?? false,
@@ -121,6 +127,12 @@ function timeOf(option: string, text: string | undefined, now: number): Date | u
     throw usage(`--${option} ${text}: a time such as 2030-01-31T08:00:00Z, or how long ago, such as 2h`);
   }
   return time;
+}
+
+function sequencesOf(text: string): readonly [number, number] {
+  const [, first, last = first] = /^([1-9]\d{0,14})(?:-([1-9]\d{0,14}))?$/.exec(text) ?? [];
+  if (first !== undefined && Number(first) <= Number(last)) return [Number(first), Number(last)];
+  throw usage(`--stream-seq ${text}: a number, or the first and the last, such as 12-40`);
 }
 
 function outputOf(text: string): 'text' | 'json' {

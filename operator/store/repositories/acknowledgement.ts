@@ -110,6 +110,7 @@ export type KnownConsumer = {
   readonly incarnation: string;
   /** The first sequence it can have been given. */
   readonly startSeq: number;
+  /** What is up to here it has had, or people were told that it has not. */
   readonly floorSeq: number;
 };
 
@@ -147,6 +148,35 @@ export async function keepKnownConsumers(db: Db, consumers: readonly KnownConsum
     .execute();
 }
 
+/** Events between two sequences of the stream, both included. */
+export type MissedEvents = { readonly count: number; readonly firstSeq: number; readonly lastSeq: number };
+
+/** Sequences of one incarnation of the stream; both ends are included. */
+export type SequenceRange = { readonly streamCreated: string; readonly firstSeq: number; readonly lastSeq: number };
+
+/** Whether one of these is Published: on the stream, or not yet told apart from those. @throws OperatorError DatabaseUnavailable */
+export async function hasPublished(db: Db, { streamCreated, firstSeq, lastSeq }: SequenceRange): Promise<boolean> {
+  const { rows } = await sql<{ found: boolean }>`/*has_published*/
+    select exists (select 1 from outbox where state = 'Published' and stream_created = ${streamCreated}
+      and stream_seq between ${firstSeq}::bigint and ${lastSeq}::bigint) as found`.execute(db);
+  return rows[0]?.found === true;
+}
+
+/** Those in this state; undefined when there are none. @throws OperatorError DatabaseUnavailable */
+export async function countMissed(
+  db: Db,
+  state: 'Expired' | 'Published',
+  { streamCreated, firstSeq, lastSeq }: SequenceRange,
+): Promise<MissedEvents | undefined> {
+  type Row = { count: number; first: number | null; last: number | null };
+  const { rows } = await sql<Row>`/*count_missed*/
+    select count(*)::integer as count, min(stream_seq) as first, max(stream_seq) as last from outbox
+    where state = ${state} and stream_created = ${streamCreated}
+      and stream_seq between ${firstSeq}::bigint and ${lastSeq}::bigint`.execute(db);
+  const { count = 0, first = null, last = null } = rows[0] ?? {};
+  return first === null || last === null ? undefined : { count, firstSeq: first, lastSeq: last };
+}
+
 /** The outbox as an ack watcher needs it. */
 export type AcknowledgementStore = {
   listUnacknowledged(range: UnacknowledgedRange): Promise<readonly UnacknowledgedEvent[]>;
@@ -156,6 +186,8 @@ export type AcknowledgementStore = {
   haltAcknowledging(streamCreated: string, reason: string): Promise<void>;
   readKnownConsumers(): Promise<readonly KnownConsumer[]>;
   keepKnownConsumers(consumers: readonly KnownConsumer[]): Promise<void>;
+  hasPublished(range: SequenceRange): Promise<boolean>;
+  countMissed(state: 'Expired' | 'Published', range: SequenceRange): Promise<MissedEvents | undefined>;
 };
 
 /** Binds the functions above to a database. */
@@ -168,5 +200,7 @@ export function acknowledgementStoreOf(db: Db): AcknowledgementStore {
     haltAcknowledging: (streamCreated, reason) => haltAcknowledging(db, streamCreated, reason),
     readKnownConsumers: () => readKnownConsumers(db),
     keepKnownConsumers: (consumers) => keepKnownConsumers(db, consumers),
+    hasPublished: (range) => hasPublished(db, range),
+    countMissed: (state, range) => countMissed(db, state, range),
   };
 }

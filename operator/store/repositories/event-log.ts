@@ -15,6 +15,8 @@ export type EventFilter = {
   /** Bounds of occurred_at: from is included, to is not. */
   readonly from?: Date;
   readonly to?: Date;
+  /** The first and the last number of the stream. */
+  readonly streamSeq?: readonly [number, number];
 };
 
 /** An event as the outbox has it, with the name its resource had then. */
@@ -128,7 +130,7 @@ function selection(db: Db, filter: EventFilter) {
 }
 
 function conditions(eb: ExpressionBuilder<Tables, 'outbox'>, filter: EventFilter): readonly Expression<SqlBool>[] {
-  const { eventIds, tenantId, aggregateId, named, eventType, states, from, to } = filter;
+  const { eventIds, tenantId, aggregateId, named, eventType, states, from, to, streamSeq } = filter;
   return [
     eventIds && eb('outbox.event_id', '=', eb.fn.any(eb.val([...eventIds]))),
     tenantId !== undefined && eb('outbox.tenant_id', '=', tenantId),
@@ -138,6 +140,7 @@ function conditions(eb: ExpressionBuilder<Tables, 'outbox'>, filter: EventFilter
     states && eb('outbox.state', 'in', [...states]),
     from && eb('outbox.occurred_at', '>=', from),
     to && eb('outbox.occurred_at', '<', to),
+    streamSeq && eb.between('outbox.stream_seq', streamSeq[0], streamSeq[1]),
   ].filter((condition) => typeof condition === 'object');
 }
 

@@ -25,5 +25,6 @@ export type RequiredConsumerTable = {
   incarnation: string;
   /** The first sequence it can have been given, as far as we know. */
   start_seq: number;
+  /** What is up to here it has had, or people were told that it has not. */
   floor_seq: number;
 };
