@@ -283,6 +283,8 @@ function outboxMetrics(registry: Registry) {
     /** Of a required consumer, a name from the configuration; `events` is undefined for one that is missing. */
     consumerLag(consumer: string, events: number | undefined): void {
       present.set({ consumer }, events === undefined ? 0 : 1);
+      // Or the first would be a series that begins, and no increase.
+      missed.inc({ consumer }, 0);
       if (events !== undefined) lag.set({ consumer }, events);
     },
     consumerBacklog: (consumer: string, share: number): void => backlog.set({ consumer }, share),
