@@ -17,6 +17,8 @@ export type Config = {
   readonly defaultRuntimeClass: string;
   readonly lease: { readonly name: string; readonly durationMs: number };
   readonly workers: number;
+  /** How long a deleted Tenant waits for its agents to go before it goes itself. */
+  readonly tenantProtectionMs: number;
   readonly stream: {
     readonly replicas: number;
     /** Whether the broker has a message on disk before it acknowledges it; it cannot be asked. */
@@ -88,6 +90,9 @@ const shared = {
   OPENOS_LEASE_NAME: dnsName().prefault('openos-controller').describe('Lease the leader is elected on'),
   OPENOS_LEASE_SECONDS: whole(5, 300).prefault('15').describe('how long a silent leader stays leader'),
   OPENOS_WORKERS: whole(1, 256).prefault('8').describe('objects of one kind reconciled at the same time'),
+  OPENOS_TENANT_PROTECTION: duration()
+    .prefault('60s')
+    .describe('how long a deleted Tenant waits for its agents to be deleted before it goes without them'),
   OPENOS_STREAM_REPLICAS: whole(1, 5).prefault('1').describe('copies of the event stream'),
   OPENOS_STREAM_SYNC: z
     .enum(['always', 'interval'], 'always or interval')
@@ -171,6 +176,7 @@ function sharedConfig(values: z.output<typeof uninstallSchema>, host: HostFacts)
     defaultRuntimeClass: values.OPENOS_DEFAULT_RUNTIME_CLASS,
     lease: Object.freeze({ name: values.OPENOS_LEASE_NAME, durationMs: values.OPENOS_LEASE_SECONDS * 1_000 }),
     workers: values.OPENOS_WORKERS,
+    tenantProtectionMs: values.OPENOS_TENANT_PROTECTION,
     stream: Object.freeze({
       replicas: values.OPENOS_STREAM_REPLICAS,
       syncs: values.OPENOS_STREAM_SYNC,

@@ -33,6 +33,7 @@ export function tenantPortsOf(
         cache.byIndex('namespace', namespace).map((child) => applied.look(resource, child)),
       ),
     defaultRuntimeClass: config.defaultRuntimeClass,
+    protectionMs: config.tenantProtectionMs,
     applied,
     apply: (resource, object) => client.apply(resource, object),
     get: (ref) => client.get(ref),

@@ -42,6 +42,8 @@ export type Row = {
 
 const crdsFolder = join(import.meta.dirname, '../../crds');
 const statusDeadlineMs = 45_000;
+/** A Tenant with a quota is Ready when the cluster counts our kinds, which it finds out within half a minute. */
+const tenantDeadlineMs = 75_000;
 
 /** A real cluster, Postgres and NATS with the operator as a process: everything but a kubelet. */
 export type World = {
@@ -167,7 +169,7 @@ function tenantsOf({ client }: LightCluster) {
         if (status === undefined || !when(status)) throw new Error(JSON.stringify(status));
         return status;
       },
-      statusDeadlineMs,
+      tenantDeadlineMs,
     );
   return {
     createTenant,

@@ -88,6 +88,8 @@ app.kubernetes.io/part-of: openos
   value: "8080"
 - name: OPENOS_WORKERS
   value: {{ .Values.controller.workers | quote }}
+- name: OPENOS_TENANT_PROTECTION
+  value: {{ .Values.controller.tenantProtection }}
 - name: OPENOS_DEFAULT_RUNTIME_CLASS
   value: {{ .Values.runtimeClass.name }}
 - name: OPENOS_STREAM_REPLICAS

@@ -33,6 +33,7 @@ function look(overrides: Partial<TenantObserved> & { readonly object?: typeof ou
     namespaces: [{ name: 'research', object, takenBy: undefined, children: standing(rest.tenant) }],
     released: [],
     defaultRuntimeClass: 'gvisor',
+    protectionMs: 60_000,
     agents: none,
     pools: 0,
     waiting: { agents: 0, pools: 0 },
@@ -398,6 +399,15 @@ describe('a ResourceQuota that the cluster does not count', () => {
     });
   const remade = { kind: 'delete', ref: { name: 'openos-quota', namespace: 'research' }, uid: 'uid-of-openos-quota' };
 
+  test('keeps the Tenant from being Ready, and the namespace its own: nobody could make an Agent there', () => {
+    const { status } = decide(quotaWith({ pods: '0' }), t0);
+    expect(conditionOf(status, 'Ready')).toMatchObject({ status: 'False', reason: 'NamespacesNotReady' });
+    expect(status?.phase).toBe('Pending');
+    expect(status?.namespaces).toMatchObject([{ name: 'research', ready: true }]);
+    const counted = decide(quotaWith({ 'count/agents.openos.dev': '0' }), t0).status;
+    expect(conditionOf(counted, 'Ready')).toMatchObject({ status: 'True' });
+  });
+
   test('is made anew, as the API server refuses all that it should count', () => {
     const uncounted = shown(quotaWith({ pods: '0' }));
     expect(decide(uncounted, t0 + 1_000)).toMatchObject({ plan: [], outcome: { kind: 'requeue', afterMs: 9_000 } });
@@ -428,6 +438,14 @@ describe('a Tenant that is deleted with deletionPolicy Delete', () => {
     expect(kinds({ ...gone, ...namespaces(going) })).toEqual([]);
     expect(kinds({ ...gone, ...namespaces(undefined) })).toEqual(['finalizer']);
     expect(kinds({ ...gone, ...namespaces(going) }, t0 + 60_000)).toEqual(['finalizer']);
+  });
+
+  test('waits for what it has begun to delete, also by the status that says so', () => {
+    const going = { ...ours, metadata: { ...ours.metadata, deletionTimestamp: at(t0) } };
+    const begun = shown({ ...gone, ...namespaces(going) });
+    expect(begun.tenant?.status?.namespaces).toMatchObject([{ name: 'research', uid: 'ns-uid' }]);
+    expect(kinds(begun)).toEqual([]);
+    expect(kinds({ ...begun, ...namespaces(undefined) })).toEqual(['finalizer']);
   });
 
   test('lets go of one it only adopted', () => {

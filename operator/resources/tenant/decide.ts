@@ -22,7 +22,7 @@ import {
   type Verdict,
 } from './namespace.ts';
 import { networkPolicyNames } from './networkpolicy.ts';
-import { remakeUncounted } from './quota.ts';
+import { isUncounted, remakeUncounted } from './quota.ts';
 import { type Problem, type Setup, statusEvents, tenantStatus } from './status.ts';
 
 export type TenantObserved = {
@@ -36,6 +36,8 @@ export type TenantObserved = {
   readonly released: readonly HeldNamespace[];
   /** The operator's RuntimeClass, for Tenants that name none. */
   readonly defaultRuntimeClass: string;
+  /** How long it waits, when it is deleted, for its agents to go before it goes itself. */
+  readonly protectionMs: number;
   readonly agents: {
     readonly total: number;
     readonly ready: number;
@@ -52,8 +54,6 @@ export type TenantObserved = {
 
 export type TenantDecision = Decision<TenantRecord, TenantStatus>;
 
-/** How long a deleted Tenant waits for its agents to go before it goes itself. */
-const protectionMs = 60_000;
 const recheckMs = 30_000;
 const deletionRecheckMs = 2_000;
 
@@ -67,8 +67,8 @@ export function decide(observed: TenantObserved, now: number): TenantDecision {
   if (records.length > 0) return { transitions: records, plan: [], outcome: requeue(0) };
   if (tenant === undefined) return { transitions: [], plan: [], outcome: settled };
   if (tenant.metadata.deletionTimestamp !== undefined) return terminate(observed, tenant, now);
-  const problem = specProblem(observed);
-  if (problem !== undefined) return finish(observed, tenant, [], [], problem, now);
+  const invalid = specProblem(observed);
+  if (invalid !== undefined) return finish(observed, tenant, [], [], invalid, now);
   // Alone in its pass: the patch moves the resourceVersion on, and a status carrying the observed one would conflict.
   const guard = addFinalizer(refOf(tenant), stored(tenant), finalizers.tenantProtection);
   if (guard.length > 0) return { transitions: [], plan: guard, outcome: settled };
@@ -81,7 +81,8 @@ export function decide(observed: TenantObserved, now: number): TenantDecision {
     counted.flatMap(({ children }) => children),
     now,
   );
-  const decision = finish(observed, tenant, [...plan, ...remade.plan], setups, namespaceProblem(setups), now);
+  const problem = namespaceProblem(setups) ?? countingProblem(observed);
+  const decision = finish(observed, tenant, [...plan, ...remade.plan], setups, problem, now);
   return { ...decision, outcome: soonest(decision.outcome, remade.outcome) };
 }
 
@@ -167,6 +168,14 @@ function namespaceProblem(setups: readonly Setup[]): Problem | undefined {
   return { reason: 'NamespacesNotReady', message, patienceMs: Number.POSITIVE_INFINITY };
 }
 
+/** Everything stands, and yet nobody can make an Agent there. */
+function countingProblem({ namespaces }: TenantObserved): Problem | undefined {
+  const uncounted = namespaces.filter(({ children }) => children.some(isUncounted)).map(({ name }) => name);
+  if (uncounted.length === 0) return undefined;
+  const message = `The API server does not count Agents and AgentPools in ${uncounted.join(', ')} yet and refuses them there ("status unknown for quota").`;
+  return { reason: 'NamespacesNotReady', message, patienceMs: Number.POSITIVE_INFINITY };
+}
+
 function finish(
   observed: TenantObserved,
   tenant: Tenant,
@@ -184,6 +193,7 @@ function finish(
 
 /** Its agents are protected for a bounded time; then the namespaces are let go, or go with it, and the Tenant leaves. */
 function terminate(observed: TenantObserved, tenant: Tenant, now: number): TenantDecision {
+  const { protectionMs } = observed;
   const since = new Date(tenant.metadata.deletionTimestamp ?? now).getTime();
   const inTime = now - since < protectionMs;
   const held = heldNamespaces(observed, tenant);

@@ -13,6 +13,7 @@ function look(over: Partial<TenantObserved> = {}): TenantObserved {
     namespaces: [],
     released: [],
     defaultRuntimeClass: 'gvisor',
+    protectionMs: 60_000,
     agents: { total: 0, ready: 0, failed: 0, suspended: 0 },
     pools: 0,
     waiting: { agents: 0, pools: 0 },

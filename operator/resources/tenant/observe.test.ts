@@ -15,6 +15,7 @@ function sources(overrides: Partial<TenantSources> & { readonly of?: TenantOverr
     tenantsOfNamespace: () => [],
     childrenOf: () => [],
     defaultRuntimeClass: 'gvisor',
+    protectionMs: 60_000,
     agentsIn: () => [],
     poolsIn: () => [],
     history: async () => aTenantHistory(of?.uid === undefined ? [{}] : []),

@@ -18,6 +18,8 @@ export type TenantSources = {
   /** What stands in a namespace with our label on: policies, bounds, bindings. */
   readonly childrenOf: (namespace: string) => readonly ObservedChild[];
   readonly defaultRuntimeClass: string;
+  /** How long a deleted Tenant waits for its agents. */
+  readonly protectionMs: number;
   /** The agents and pools in a namespace, by their status. */
   readonly agentsIn: (namespace: string) => readonly Counted[];
   readonly poolsIn: (namespace: string) => readonly Counted[];
@@ -45,7 +47,8 @@ export async function observeTenant(name: string, sources: TenantSources): Promi
   // The record first: the caches are then at least as new as it.
   const history = await sources.history(name, namespacesHeld);
   const object = sources.tenant(name);
-  const rest = { name, history, defaultRuntimeClass: sources.defaultRuntimeClass };
+  const { defaultRuntimeClass, protectionMs } = sources;
+  const rest = { name, history, defaultRuntimeClass, protectionMs };
   const open = history.kind === 'known' ? history.open : [];
   const ended = open.filter(({ id }) => id !== object?.metadata.uid);
   if (ended.length > 0) {

@@ -46,7 +46,8 @@ export function remakeUncounted(children: readonly ObservedChild[], now: number)
   return { plan, outcome };
 }
 
-function isUncounted({ resource, object }: ObservedChild): boolean {
+/** Whether the API server would refuse our kinds for want of a count. */
+export function isUncounted({ resource, object }: ObservedChild): boolean {
   if (resource !== resourceQuotaResource || object.metadata.name !== quotaName) return false;
   const { metadata, spec, status } = object as Counted;
   if (metadata.deletionTimestamp !== undefined) return false;

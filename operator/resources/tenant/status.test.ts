@@ -16,6 +16,7 @@ const observed: TenantObserved = {
   namespaces: [],
   released: [],
   defaultRuntimeClass: 'gvisor',
+  protectionMs: 60_000,
   agents: { total: 0, ready: 0, failed: 0, suspended: 0 },
   pools: 0,
   waiting: { agents: 0, pools: 0 },

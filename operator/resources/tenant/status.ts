@@ -35,7 +35,7 @@ export function tenantStatus(
   return {
     observedGeneration: generation,
     phase: phaseOf(tenant, problem),
-    namespaces: verifiedNamespaces(tenant, setups, problem),
+    namespaces: verifiedNamespaces(observed, tenant, setups, problem),
     ...(quota === undefined ? {} : { quota }),
     agents: { ...observed.agents },
     pools: observed.pools,
@@ -46,9 +46,10 @@ export function tenantStatus(
 /**
  * The list that decides whose a namespace is. An entry that was ready stays ready while its labels or its
  * policies are being put back: its agents need not notice. A spec that cannot be acted on leaves what was
- * verified alone.
+ * verified alone, and a Tenant that is going has its namespaces until they have gone: what it waits for is in them.
  */
 function verifiedNamespaces(
+  { namespaces }: TenantObserved,
   tenant: Tenant,
   setups: readonly Setup[],
   problem: Problem | undefined,
@@ -56,10 +57,12 @@ function verifiedNamespaces(
   const prior = tenant.status?.namespaces ?? [];
   if (problem?.reason === 'InvalidSpec') return prior;
   return setups.flatMap(({ name, verdict, todo }) => {
-    if (verdict.kind !== 'ours') return [];
-    const { uid } = verdict.object.metadata;
-    const wasReady = prior.some((entry) => entry.name === name && entry.uid === uid && entry.ready);
-    return [{ name, uid, ready: todo.length === 0 || wasReady }];
+    const uid = namespaces.find((each) => each.name === name)?.object?.metadata.uid;
+    const held = prior.find((entry) => entry.name === name && entry.uid === uid);
+    if (verdict.kind === 'ours') {
+      return [{ name, uid: verdict.object.metadata.uid, ready: todo.length === 0 || held?.ready === true }];
+    }
+    return held !== undefined && problem?.reason === 'Terminating' ? [held] : [];
   });
 }
 
