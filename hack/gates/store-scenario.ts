@@ -4,7 +4,9 @@ import { types } from 'node:util';
 import { hasCode } from '../../operator/kernel/errors.ts';
 import { StoreErrorCode } from '../../operator/store/errors.ts';
 import {
+  countMissed,
   haltAcknowledging,
+  hasPublished,
   keepAcknowledgedSeq,
   keepKnownConsumers,
   listUnacknowledged,
@@ -77,12 +79,14 @@ const exercised = [
   closeDiscontinuity,
   compareFound,
   countEvents,
+  countMissed,
   currentEpoch,
   deadLetter,
   eventsAfter,
   forgetProjection,
   greatestStreamSeq,
   haltAcknowledging,
+  hasPublished,
   keepAcknowledgedSeq,
   keepDoubt,
   keepKnownConsumers,
@@ -286,6 +290,9 @@ async function audit(db: Db): Promise<void> {
   if ((await sampleInStream(db, streamCreated, [first.eventId])).length !== 1) throw new Error('a sample is empty');
   const [aged] = await listPublishedBelow(db, streamCreated, greatestSeq + 1, 1);
   if (aged === undefined || (await markExpired(db, [aged.eventId], gate)) !== 1) throw new Error('nothing was expired');
+  const range = { streamCreated, firstSeq: 1, lastSeq: greatestSeq };
+  if ((await countMissed(db, 'Expired', range)) === undefined) throw new Error('what expired is not counted');
+  await hasPublished(db, range);
   await closeDiscontinuity(db, { streamCreated, firstSeq: 1, lastSeq: greatestSeq });
 }
 
