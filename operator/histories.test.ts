@@ -70,6 +70,18 @@ describe('the history of an agent', () => {
     expect(database.reads).toBe(1);
   });
 
+  test('is read again when its newest event was acknowledged, and only then', async () => {
+    const { database, histories } = setUp();
+    await histories.recording('u', async () => aHistory(created, aRow('Scheduled', { seq: 2, state: 'Pending' })));
+    histories.acknowledged(['u', 'unheard-of']);
+    await histories.of('u');
+    expect(database.reads).toBe(0);
+    histories.settled(ids, new Map([['event-2', settledAt]]));
+    histories.acknowledged(['u']);
+    await histories.of('u');
+    expect(database.reads).toBe(1);
+  });
+
   test('is not kept when an event was settled while it was recorded or read', async () => {
     const { database, histories } = setUp();
     await histories.recording('u', async () => {

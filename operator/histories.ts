@@ -54,6 +54,14 @@ export class AgentHistories {
     }
   }
 
+  /** Consumers have had events of these agents: where that may be the newest one it is read anew. */
+  acknowledged(uids: readonly string[]): void {
+    for (const uid of uids) {
+      this.#inHand.delete(uid);
+      if (this.#entries.get(uid)?.history.last?.event.state === 'Published') this.#entries.delete(uid);
+    }
+  }
+
   async #keep(uid: string, work: () => Promise<AgentHistory>): Promise<AgentHistory> {
     this.#inHand.add(uid);
     try {

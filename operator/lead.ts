@@ -99,6 +99,8 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   });
   const consumers = new Consumers(parts, {
     onAcknowledged: (aggregates) => {
+      // A pass in between ends the delay: it must see what this one would have.
+      histories.acknowledged(aggregates);
       for (const id of aggregates) agents.addAfter(id, acknowledgedAfterMs);
     },
     onObstacle: () => queueAll(caches, agents, 'background', (agent) => !isToldAcknowledged(agent)),
