@@ -15,6 +15,7 @@ import { acknowledgementStoreOf } from './store/repositories/acknowledgement.ts'
 import { auditStoreOf } from './store/repositories/audit.ts';
 import { projectionStoreOf } from './store/repositories/projection.ts';
 import type { Metrics } from './telemetry/metrics.ts';
+import { withSpan } from './telemetry/tracing.ts';
 
 export type ConsumersParts = {
   readonly config: Pick<Config, 'auditMs' | 'podName' | 'requiredConsumers' | 'stream'>;
@@ -53,6 +54,7 @@ export class Consumers {
       log,
       metrics,
       clock,
+      inSpan: withSpan,
     });
     const observer = natsObserver(broker);
     const required = [...new Set([projectorName, ...config.requiredConsumers])];

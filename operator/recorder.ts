@@ -21,6 +21,7 @@ import { bookPlaces, ledgerUse, markExceeded } from './store/repositories/ledger
 import { type PlaceChange, type Recording, recordTransitions } from './store/repositories/recording.ts';
 import { unitOfWork } from './store/unit-of-work.ts';
 import type { AggregateKind, Metrics } from './telemetry/metrics.ts';
+import { activeTraceparent, parseTraceparent } from './telemetry/tracing.ts';
 
 /** Errors of the store that mean "not now": shown as a condition, never thrown into a pass that only reads. */
 const awayCodes: ReadonlySet<string> = new Set([
@@ -240,6 +241,17 @@ function placeChange(
   return { kind: 'take', resource: rule.resource, tenantId, namespace, ...(limit === undefined ? {} : { limit }) };
 }
 
+/** What happened follows from the pass that found it, when that is part of the same trace; else from its root. */
+function producing(traceparent: string): string {
+  const pass = activeTraceparent();
+  const isSameTrace = pass !== undefined && traceIdOf(pass) === traceIdOf(traceparent);
+  return isSameTrace ? pass : traceparent;
+}
+
+function traceIdOf(traceparent: string): string | undefined {
+  return parseTraceparent(traceparent)?.traceId;
+}
+
 async function record(
   ports: RecorderPorts,
   kind: AggregateKind,
@@ -284,7 +296,7 @@ function recordingOf(
       tenantId,
       seq: lastSeq + 1 + index,
       occurredAt: new Date(observedAt),
-      traceContext: traceparent,
+      traceContext: producing(traceparent),
       data: event.data,
     }),
   );

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { jetstreamManager } from '@nats-io/jetstream';
-import { connect } from 'nats';
+import { connect, headers } from 'nats';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../kernel/clock.ts';
 import { silentLogger } from '../kernel/logger.ts';
@@ -13,6 +13,8 @@ import {
   projectionStoreOf,
 } from '../store/repositories/projection.ts';
 import { recordTransitions } from '../store/repositories/recording.ts';
+import { createLogger } from '../telemetry/log.ts';
+import { startTracing, withSpan } from '../telemetry/tracing.ts';
 import { aDraft, encodedRecording, openTestBroker, untilAvailable, upTo } from '../testkit/events.ts';
 import { eventually } from '../testkit/eventually.ts';
 import { startNats, type TestNats } from '../testkit/nats.ts';
@@ -21,7 +23,7 @@ import { eventsInvocation } from './commands/index.ts';
 import { eventId } from './event-id.ts';
 import type { NatsBroker } from './nats-broker.ts';
 import { natsConsumer } from './nats-consumer.ts';
-import { Projector } from './projector.ts';
+import { Projector, type ProjectorOptions } from './projector.ts';
 import { Publisher } from './publisher.ts';
 import { rebuildProjection } from './rebuild.ts';
 import { encode } from './registry.ts';
@@ -64,12 +66,13 @@ afterEach(async () => {
 
 const db = () => store.database.db;
 
-function project(database = store.database): Projector {
+function project(database = store.database, more: Partial<ProjectorOptions> = {}): Projector {
   const projector = new Projector({
     consumer: natsConsumer(broker, projectorName),
     store: projectionStoreOf(database.db),
     broker,
     log: silentLogger,
+    ...more,
   });
   projector.start();
   cleanup.push(() => projector.stop());
@@ -98,9 +101,11 @@ async function model(): Promise<unknown> {
 }
 
 /** Puts text on the stream as nobody should. */
-async function smuggle(payload: string): Promise<void> {
+async function smuggle(payload: string, traceparent?: string): Promise<void> {
   const admin = await connect({ servers: `127.0.0.1:${nats.port}`, user: 'openos', pass: 'secret' });
-  await (await jetstreamManager(admin)).jetstream().publish('openos.events.acme.agent.ready.v1', payload);
+  const options = { headers: headers() };
+  if (traceparent !== undefined) options.headers.set('traceparent', traceparent);
+  await (await jetstreamManager(admin)).jetstream().publish('openos.events.acme.agent.ready.v1', payload, options);
   await admin.close();
 }
 
@@ -237,6 +242,18 @@ describe('the projection', () => {
     expect((await projectedHistory(db(), id)).map(({ sequence }) => sequence)).toEqual([1, 2]);
     await eventually('all is acknowledged', async () => (await pendingAcks()) === 0);
   });
+});
+
+test('what is logged of a message is part of its trace', async () => {
+  const lines: { readonly trace_id?: string; readonly level: string }[] = [];
+  const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
+  const tracing = await startTracing({ serviceVersion: '0', instance: 'i', log: silentLogger });
+  cleanup.push(() => tracing.stop());
+  project(store.database, { inSpan: withSpan, log: createLogger({ level: 'info', destination }) });
+  const traceId = '0af7651916cd43dd8448eb211c80319c';
+  await smuggle('not JSON', `00-${traceId}-b7ad6b7169203331-01`);
+  await projectedTo(1);
+  expect(lines).toEqual([expect.objectContaining({ level: 'error', trace_id: traceId })]);
 });
 
 describe('the projection goes on', () => {

@@ -11,12 +11,21 @@ import type { Broker } from './broker.ts';
 import type { DurableConsumer, DurableMessage } from './durable-consumer.ts';
 import { decode } from './registry.ts';
 
+type InSpan = (
+  name: string,
+  traceparent: string | undefined,
+  attributes: Readonly<Record<string, string | number>>,
+  work: () => Promise<void> | void,
+) => Promise<void>;
+
 export type ProjectorOptions = {
   readonly consumer: DurableConsumer;
   readonly store: ProjectionStore;
   readonly broker: Pick<Broker, 'state' | 'onState'>;
   readonly log: Logger;
   readonly metrics?: { readonly eventParked: () => void };
+  /** Runs work inside a span that goes on with the trace of this W3C traceparent. */
+  readonly inSpan?: InSpan;
   readonly clock?: Clock;
 };
 
@@ -59,7 +68,7 @@ export class Projector {
       try {
         await consumer.consume(async (messages) => {
           retryMs = firstRetryMs;
-          await this.#take(messages);
+          await this.#follow(messages, this.#take(messages));
         }, signal);
       } catch (error) {
         log.debug({ code: classify(error).code }, 'projecting pauses');
@@ -74,6 +83,17 @@ export class Projector {
     const woken = new AbortController();
     this.#wake = () => woken.abort();
     return pause(this.#clock, ms, AbortSignal.any([this.#stop.signal, woken.signal]));
+  }
+
+  /** Each message in a span of the trace of its event, which ends when the batch is written. */
+  async #follow(messages: readonly DurableMessage[], written: Promise<void>): Promise<void> {
+    await Promise.all([written, ...messages.map((message) => this.#inSpan('project event', message, () => written))]);
+  }
+
+  async #inSpan(name: string, { headers, streamSeq, subject }: DurableMessage, work: () => Promise<void> | void) {
+    const { inSpan } = this.#options;
+    const attributes = { 'openos.subject': subject, 'openos.stream_seq': streamSeq };
+    await (inSpan ? inSpan(name, headers.traceparent, attributes, work) : work());
   }
 
   /** Writes a batch, however long the database is away, and acknowledges it. */
@@ -97,7 +117,10 @@ export class Projector {
     if (last === undefined) return;
     const read = messages.map(readMessage);
     const events = read.flatMap((result) => (result.kind === 'event' ? [result.event] : []));
-    for (const result of read) if (result.kind === 'unreadable') await this.#park(result.parked);
+    for (const [index, result] of read.entries()) {
+      const message = messages[index];
+      if (result.kind === 'unreadable' && message !== undefined) await this.#park(message, result.error);
+    }
     try {
       await store.project(events, last);
     } catch (error) {
@@ -115,22 +138,26 @@ export class Projector {
         await this.#options.store.project([result.event], message);
       } catch (error) {
         if (!isUnwritable(error)) throw error;
-        await this.#park(parked(message, error));
+        await this.#park(message, error);
       }
     }
   }
 
-  async #park(message: ParkedMessage): Promise<void> {
-    await this.#options.store.park(message);
-    const { streamSeq, subject, error } = message;
-    this.#options.log.error({ streamSeq, subject, reason: error }, 'an event cannot be projected and was put aside');
-    this.#options.metrics?.eventParked();
+  async #park(message: DurableMessage, cause: unknown): Promise<void> {
+    const { log, metrics, store } = this.#options;
+    const aside = parked(message, cause);
+    await this.#inSpan('park event', message, async () => {
+      await store.park(aside);
+      const { streamSeq, subject, error } = aside;
+      log.error({ streamSeq, subject, reason: error }, 'an event cannot be projected and was put aside');
+    });
+    metrics?.eventParked();
   }
 }
 
 type Read =
   | { readonly kind: 'event'; readonly event: ProjectedEvent }
-  | { readonly kind: 'unreadable'; readonly parked: ParkedMessage };
+  | { readonly kind: 'unreadable'; readonly error: unknown };
 
 function readMessage(message: DurableMessage): Read {
   try {
@@ -151,7 +178,7 @@ function readMessage(message: DurableMessage): Read {
       },
     };
   } catch (error) {
-    return { kind: 'unreadable', parked: parked(message, error) };
+    return { kind: 'unreadable', error };
   }
 }
 

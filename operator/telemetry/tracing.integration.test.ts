@@ -1,47 +1,10 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
 import { silentLogger } from '../kernel/logger.ts';
+import { startCollector } from '../testkit/collector.ts';
 import { parseTraceparent, startTracing, withSpan } from './tracing.ts';
 
-type Span = {
-  readonly name: string;
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly status: { readonly code?: number };
-};
-type Export = {
-  readonly resourceSpans: readonly {
-    readonly resource: { readonly attributes: readonly { readonly key: string; readonly value: object }[] };
-    readonly scopeSpans: readonly { readonly spans: readonly Span[] }[];
-  }[];
-};
-
-async function collector() {
-  const received: { readonly path: string | undefined; readonly body: string }[] = [];
-  const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    received.push({ path: request.url, body: Buffer.concat(chunks).toString() });
-    response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
-  });
-  const listening = Promise.withResolvers<void>();
-  server.listen(0, '127.0.0.1', listening.resolve);
-  await listening.promise;
-  const { port } = server.address() as AddressInfo;
-  return {
-    received,
-    url: `http://127.0.0.1:${port}`,
-    stop: () => {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
-}
-
 test('spans reach a collector with their parents, and without secrets', async () => {
-  const sink = await collector();
+  const sink = await startCollector();
   const tracing = await startTracing({
     otlpEndpoint: `${sink.url}/`,
     serviceVersion: '1.2.3',
@@ -60,9 +23,9 @@ test('spans reach a collector with their parents, and without secrets', async ()
 
   expect(sink.received.map(({ path }) => path)).toEqual(['/v1/traces']);
   expect(sink.received[0]?.body).not.toContain('s3cr3t');
-  const [group] = (JSON.parse(sink.received[0]?.body ?? '') as Export).resourceSpans;
+  const [group] = sink.resources();
   expect(group?.resource.attributes).toContainEqual({ key: 'service.name', value: { stringValue: 'openos' } });
-  const spans = group?.scopeSpans.flatMap((scope) => scope.spans) ?? [];
+  const spans = sink.spans();
   const [reconcile, publish] = ['reconcile', 'publish'].map((name) => spans.find((span) => span.name === name));
   expect(reconcile?.spanId).toBe(parseTraceparent(root)?.spanId);
   expect(publish?.traceId).toBe(reconcile?.traceId);
