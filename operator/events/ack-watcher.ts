@@ -69,7 +69,8 @@ const pagesPerRound = 20;
 /**
  * Moves published events to Acknowledged once every required consumer has had them. What consumers say at one look is
  * believed at the next, when all that could belie it has arrived: what is gone from the stream and what the server
- * gave up. A stream whose numbers cannot be trusted any more is left alone for good.
+ * gave up. A stream whose numbers cannot be trusted any more is left alone until the auditor has compared it. While
+ * nothing is open it sees to it that the required consumers are there.
  */
 export class AckWatcher {
   readonly #options: AckWatcherOptions;

@@ -97,7 +97,7 @@ export async function keepAcknowledgedSeq(db: Db, streamCreated: string, seq: nu
     where stream_created = ${streamCreated} and acknowledged_seq < ${seq}::bigint`.execute(db);
 }
 
-/** Ends acknowledging for this incarnation of the stream, whoever leads. @throws OperatorError DatabaseUnavailable */
+/** Ends acknowledging for this incarnation of the stream, whoever leads, until the auditor lifts it. @throws OperatorError DatabaseUnavailable */
 export async function haltAcknowledging(db: Db, streamCreated: string, reason: string): Promise<void> {
   await sql`update stream_watermark set halted_reason = ${reason}, halted_at = now()
     where stream_created = ${streamCreated} and halted_reason is null`.execute(db);
