@@ -11,6 +11,7 @@ import { expectTold } from './testkit/told.ts';
 import { type StoredAgent, startWorld, type World } from './testkit/world.ts';
 
 const life = ['agent.created', 'agent.scheduled', 'agent.starting', 'agent.ready'];
+const replaced = [...life, 'agent.updated', ...life.slice(1)];
 const wholeLife = [...life, 'agent.stopping', 'agent.deleted'];
 
 /** Each test ends and starts the operator, and what the cluster counts is counted at its pace. */
@@ -69,6 +70,24 @@ async function removeTenant(name: string): Promise<void> {
   const withoutFinalizer = '{"metadata":{"finalizers":null}}';
   await world.cluster.kubectl('patch', 'tenant', name, '--type=merge', '-p', withoutFinalizer);
   await world.cluster.kubectl('delete', 'tenant', name, '--wait');
+}
+
+const change = (name: string) =>
+  world.cluster.kubectl(
+    'patch',
+    'agent',
+    name,
+    '-n',
+    'team',
+    '--type=merge',
+    '-p',
+    '{"spec":{"image":"registry.test/agent:2"}}',
+  );
+
+/** Its pod was of another spec than it asks for by now, and is not: it was Ready before and is so again. */
+async function expectReplaced(uid: string, types: readonly string[]): Promise<void> {
+  await eventually('it is replaced', async () => (await world.rows(uid)).length >= types.length, 45_000);
+  await expectTold(world, uid, 'Ready', types);
 }
 
 const uidOf = async (resource: ResourceType, name: string) =>
@@ -140,27 +159,33 @@ it('a record put back to before all that is brought up to what the stream and th
   await world.killOperators();
   await world.postgres.backUp();
   await world.startOperator();
-  const [lost = '', late = ''] = await start('lost', 'late');
+  const [lost = '', late = '', changed = ''] = await start('lost', 'late', 'changed');
   await remove('agent', 'unrecorded');
   await world.recorded(unrecorded, 'Deleted');
 
   const [unheard = ''] = await outage(async () => {
     await remove('agent', 'late');
+    await change('changed');
     await world.postgres.putBack();
     return create('unheard');
   });
+  await expectReplaced(changed, replaced);
+  // Of what was adopted, the stream does not say the spec.
+  await change('lost');
+  await expectReplaced(lost, replaced);
 
   for (const uid of [unrecorded, late]) await expectTold(world, uid, 'Deleted', wholeLife);
-  for (const uid of [kept, lost, unheard]) await expectTold(world, uid, 'Ready', life);
+  for (const uid of [kept, unheard]) await expectTold(world, uid, 'Ready', life);
   await expectInOrder();
 });
 
 it('a record and a stream that are lost begin anew with what stands, which runs on', async () => {
-  const [agent = '', removed = ''] = await start('survives', 'forgotten');
+  const [agent = '', removed = '', changed = ''] = await start('survives', 'forgotten', 'edited');
   const [pool = '', ...members] = await startPool('carries-on', 2);
   const pods = await Promise.all([agent, ...members].map(world.podsOf));
   await outage(async () => {
     await remove('agent', 'forgotten');
+    await change('edited');
     await sql`drop schema public cascade`.execute(database.db);
     await sql`create schema public`.execute(database.db);
     expect((await world.run('migrate')).code).toBe(0);
@@ -168,6 +193,7 @@ it('a record and a stream that are lost begin anew with what stands, which runs 
   });
 
   for (const uid of [agent, ...members]) await expectTold(world, uid, 'Ready', life);
+  await expectReplaced(changed, ['agent.created', 'agent.updated', ...life.slice(1)]);
   await expectTold(world, pool, 'Created', ['agentpool.created']);
   await expectTold(world, await uidOf(tenantResource, 'team'), 'Active', ['tenant.created']);
   expect(await world.rows(removed)).toEqual([]);

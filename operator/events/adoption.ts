@@ -50,7 +50,7 @@ export async function adoptMissing(ports: AdoptionPorts): Promise<Adoption> {
 
 /**
  * What a message says of the transition it told; undefined for what is no event, or not ours. It does not say of which
- * spec an attempt was (the spec that stands counts as that one), nor what a tombstone stands for (it needs no adopting).
+ * spec an attempt was (its pod does), nor what a tombstone stands for (it needs no adopting).
  */
 export function foundEvent(message: StoredMessage, streamCreated: string): FoundEvent | undefined {
   const event = decoded(message.payload);

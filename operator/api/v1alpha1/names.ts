@@ -40,6 +40,8 @@ export const annotations = {
   retainedFor: 'openos.dev/retained-for',
   /** On a pod: the W3C trace context of the reconcile that made it. */
   traceparent: 'openos.dev/traceparent',
+  /** On a pod: which spec of its Agent it was made from. */
+  specHash: 'openos.dev/spec-hash',
 } as const;
 
 export const finalizers = {

@@ -11,9 +11,10 @@ import {
   databaseAway,
   type ObservedOverrides,
   t0,
+  traceparent,
 } from '../../testkit/builders.ts';
 import { attemptOf, defaults, recoveryOf, startRow } from './attempt.ts';
-import { podName } from './pod.ts';
+import { agentPod, podName, specHash } from './pod.ts';
 
 const image = 'registry.test/scout:1';
 const second = 1_000;
@@ -21,6 +22,10 @@ const second = 1_000;
 /** The record of an agent whose attempt number `attempt` has just begun. */
 const recovering = (attempt: number, reason = 'PodLost') =>
   aPath(['Created'], ['Scheduled'], ['Recovering', { attempt, reason, observedAt: t0 }]);
+
+function adopted({ detail: { specHash: _, ...detail }, ...row }: ReturnType<typeof aRow>): ReturnType<typeof aRow> {
+  return { ...row, detail };
+}
 
 describe('the attempt in hand', () => {
   test('is none and may begin at once when nothing is recorded', () => {
@@ -58,6 +63,17 @@ describe('the attempt in hand', () => {
     const history = aPath(['Created'], ['Replacing', { spec }], ['Scheduled']);
     const other = attemptOf(anObservedAgent({ history: aPath(['Created']) }), t0).specHash;
     expect(attemptOf(anObservedAgent({ history, agent: anAgent({ spec }) }), t0).specHash).not.toBe(other);
+  });
+
+  test.each([
+    ['adopted from the stream, which does not tell the spec', aHistory(adopted(aRow('Created')))],
+    ['begun anew with the spec that stands by now', aPath(['Created', { spec: { image } }])],
+  ])('is of the spec that its pod was made from, when its record was %s', (_, history) => {
+    const agent = anAgent({ spec: { image: 'registry.test/scout:2' } });
+    const built = agentPod({ agent, tenant: 'acme', runtimeClassName: 'gvisor', startSeq: 1, traceparent });
+    const bare = aPod({ agent });
+    const pod = { ...bare, metadata: { ...bare.metadata, annotations: { ...built.metadata.annotations } } };
+    expect(attemptOf(anObservedAgent({ history, agent, pods: [pod] }), t0).specHash).toBe(specHash(agent.spec));
   });
 });
 

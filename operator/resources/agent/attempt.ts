@@ -1,5 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { AgentSpec } from '../../api/v1alpha1/agent.ts';
+import { annotations } from '../../api/v1alpha1/names.ts';
 import type { AgentObserved } from './facts.ts';
 import { type AgentRow, lastRow } from './history.ts';
 import { attemptStarts } from './machine.ts';
@@ -46,6 +47,7 @@ export type Attempt = {
   /** 1 for the first try. */
   readonly number: number;
   readonly reason: string | undefined;
+  /** Of the spec that its pod was made from, or will be. */
   readonly specHash: string | undefined;
   readonly podName: string | undefined;
   /** Its own pod, when there is one. */
@@ -70,7 +72,8 @@ export function attemptOf(observed: AgentObserved, now: number): Attempt {
     start,
     number: countedAttempt(observed, now),
     reason: start?.reason,
-    specHash: start?.detail.specHash,
+    // Of a record that was lost and adopted from the stream, or begun anew, only the pod knows what it was made from.
+    specHash: pod?.metadata?.annotations?.[annotations.specHash] ?? start?.detail.specHash,
     podName: name,
     pod,
     notBefore,

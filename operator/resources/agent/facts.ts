@@ -122,7 +122,7 @@ export function agentFacts(observed: AgentObserved, admitted: boolean, now: numb
   const main = pod?.status?.containerStatuses ?? [];
   const statuses = [...(pod?.status?.initContainerStatuses ?? []), ...main];
   const usable = observed.invalid === undefined ? observed.agent?.spec : undefined;
-  // Of an attempt that was adopted from the stream nobody knows the spec: the one that stands counts as its own.
+  // An attempt that was adopted from the stream says its spec by its pod; without one the spec that stands will make it.
   const isSpecKnown = attempt.start === undefined || attempt.specHash !== undefined;
   const specOutdated = usable !== undefined && isSpecKnown && attempt.specHash !== specHash(usable);
   const podReady = isPodReady(pod);

@@ -210,7 +210,11 @@ describe('the template form', () => {
       'openos.dev/agent-uid': 'agent-uid',
       'openos.dev/tenant': 'acme',
     });
-    expect(pod.metadata.annotations).toEqual({ note: 'kept', 'openos.dev/traceparent': traceparent });
+    expect(pod.metadata.annotations).toEqual({
+      note: 'kept',
+      'openos.dev/traceparent': traceparent,
+      'openos.dev/spec-hash': specHash({ template }),
+    });
   });
 });
 

@@ -81,7 +81,11 @@ export function agentPod({ agent, tenant, runtimeClassName, placement, startSeq,
         ...(hasOwnRules(spec) ? { [labels.network]: 'own' } : {}),
         ...poolLabel(agent),
       },
-      annotations: { ...withoutReserved(template?.metadata?.annotations), [annotations.traceparent]: traceparent },
+      annotations: {
+        ...withoutReserved(template?.metadata?.annotations),
+        [annotations.traceparent]: traceparent,
+        [annotations.specHash]: specHash(spec),
+      },
       ownerReferences: [
         {
           apiVersion: agent.apiVersion,
