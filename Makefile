@@ -49,7 +49,7 @@ e2e: $(packages) ## Against a whole cluster with gVisor, made for it; needs root
 	@hack/ci/test.sh e2e
 test-e2e: e2e ## The same as e2e
 
-.PHONY: bench bench-start bench-scale bench-outbox bench-handover bench-watch
+.PHONY: bench bench-start bench-scale bench-outbox bench-soak bench-handover bench-watch
 bench: bench-start bench-scale bench-outbox bench-handover bench-watch ## All benchmarks
 bench-start: cluster-up image deploy ## Time from create to Ready, beside bare pods
 	@node hack/bench/start.ts
@@ -57,6 +57,8 @@ bench-scale: $(packages) ## 1,000 Agents at once, their end, 10,000 cached; on s
 	@node hack/bench/scale.ts
 bench-outbox: $(packages) ## Outbox to JetStream: backlog, latency, beside trouble, beside two job queues; PART=…
 	@node hack/bench/outbox.ts
+bench-soak: $(packages) ## The outbox for SOAK_SECONDS (900) while old rows go: table, CSV and plot in dist/
+	@node hack/bench/soak.ts
 bench-handover: $(packages) ## From the leader's end to the standby's lead, told to stop and killed; no root
 	@node hack/bench/handover.ts
 bench-watch: $(packages) ## From a watch event to its pass, in bursts of 300 writes; no root

@@ -12,6 +12,7 @@ import {
   openTestBroker,
   untilAvailable,
 } from '../../operator/testkit/events.ts';
+import { eventually } from '../../operator/testkit/eventually.ts';
 import { startNats } from '../../operator/testkit/nats.ts';
 import { startStore, type TestStore } from '../../operator/testkit/store.ts';
 import { observedBroker } from './observed-broker.ts';
@@ -41,6 +42,7 @@ export type AckedEvent = { readonly ackedAt: number; readonly ms: number };
 export type Judgement = { readonly events: number; readonly lost: number; readonly reordered: number };
 
 const aggregatesAtRate = 400;
+const drainDeadlineMs = 60_000;
 
 export async function startOutboxWorld(options: { readonly syncAlways: boolean }): Promise<OutboxWorld> {
   const store = await startStore({ poolSize: 16, fsync: true });
@@ -64,7 +66,8 @@ export async function startOutboxWorld(options: { readonly syncAlways: boolean }
   }
 
   async function drained(): Promise<void> {
-    while ((await outboxStats(store.database.db)).pending > 0) await sleep(20);
+    const isEmpty = async () => (await outboxStats(store.database.db)).pending === 0;
+    await eventually('nothing is pending', isEmpty, drainDeadlineMs, 20);
   }
 
   return {
@@ -92,7 +95,9 @@ export async function startOutboxWorld(options: { readonly syncAlways: boolean }
       await paced(perSecond, seconds, async (chain, seq) => {
         for (const eventId of await record(chain, seq, 1)) committedAt.set(eventId, performance.now());
       });
-      await drained();
+      // Of these alone: beside them others may be refused and tried again all the time.
+      const areOut = () => [...committedAt.keys()].every((eventId) => ackedAt.has(eventId));
+      await eventually('all of them have their ack', areOut, drainDeadlineMs, 20);
       // An ack may come before its writer is told of its own commit.
       return [...committedAt].map(([eventId, at]) => ({
         ackedAt: ackedAt.get(eventId) ?? Number.NaN,
@@ -142,8 +147,8 @@ async function withBareBroker<Answer>(
   }
 }
 
-/** Calls `write` at this rate over a few hundred chains, each in sequence; resolves when every call has. */
-async function paced(
+/** Calls `write` at this rate (per second, for so many seconds) over a few hundred chains, each in sequence; resolves when every call has. */
+export async function paced(
   perSecond: number,
   seconds: number,
   write: (chain: string, lastSeq: number) => Promise<void>,
@@ -168,7 +173,11 @@ async function paced(
   await Promise.all(chains.map(({ last }) => last));
 }
 
-function judge(recorded: ReadonlyMap<string, number>, appeared: ReadonlyMap<string, readonly number[]>): Judgement {
+/** Compares what was recorded, how many of each aggregate, with sequences by first appearance. */
+export function judge(
+  recorded: ReadonlyMap<string, number>,
+  appeared: ReadonlyMap<string, readonly number[]>,
+): Judgement {
   let [events, lost, reordered] = [0, 0, 0];
   for (const [id, count] of recorded) {
     const sequences = appeared.get(id) ?? [];

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { quantile, sampleOf, writesOf } from './stats.ts';
+import { quantile, sampleOf, slopePerHour, thirds, writesOf } from './stats.ts';
 
 describe('quantile', () => {
   it('takes the nearest rank', () => {
@@ -34,5 +34,21 @@ describe('sampleOf', () => {
     const text = '# HELP up Whether.\nup 1\nprocess_cpu_seconds_total 2.5e+01\nup_since{a="b"} 7\n';
     expect(sampleOf(text, 'process_cpu_seconds_total')).toBe(25);
     expect(sampleOf(text, 'up_since')).toBeNaN();
+  });
+});
+
+describe('slopePerHour', () => {
+  it('is what the values rise by in an hour', () => {
+    const rising = [0, 60, 120, 180].map((seconds) => ({ seconds, value: 100 + seconds / 60 }));
+    expect(slopePerHour(rising)).toBeCloseTo(60);
+    expect(slopePerHour(rising.map((point) => ({ ...point, value: 7 })))).toBe(0);
+    expect(slopePerHour(rising.slice(0, 1))).toBeNaN();
+  });
+});
+
+describe('thirds', () => {
+  it('are medians, whatever is left over by three', () => {
+    expect(thirds([1, 2, 3, 40, 50, 60, 7, 8, 9])).toEqual([2, 50, 8]);
+    expect(thirds([1, 1, 2, 2, 3])).toEqual([1, 2, 2]);
   });
 });

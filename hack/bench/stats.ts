@@ -40,3 +40,25 @@ const writeVerbs: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'APPLY'
 export function machine(kubernetes?: string): string {
   return `${kubernetes === undefined ? '' : `Kubernetes ${kubernetes}, `}Node ${process.version}, ${cpus().length} cores, Linux ${release()}`;
 }
+
+/** A value at a moment; in seconds. */
+export type Point = { readonly seconds: number; readonly value: number };
+
+/** How much the values rise in an hour, by least squares; NaN of fewer than two points. */
+export function slopePerHour(points: readonly Point[]): number {
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [atMean, valueMean] = [mean(points.map((p) => p.seconds)), mean(points.map((p) => p.value))];
+  let [together, alone] = [0, 0];
+  for (const { seconds, value } of points) {
+    together += (seconds - atMean) * (value - valueMean);
+    alone += (seconds - atMean) ** 2;
+  }
+  return (together / alone) * 3_600;
+}
+
+/** The medians of the first, the middle and the last third. */
+export function thirds(values: readonly number[]): readonly [number, number, number] {
+  const third = (n: number) =>
+    quantile(values.slice(Math.round((n * values.length) / 3), Math.round(((n + 1) * values.length) / 3)), 0.5);
+  return [third(0), third(1), third(2)];
+}
