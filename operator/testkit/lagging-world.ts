@@ -14,8 +14,8 @@ import type { AgentPod } from '../resources/agent/pod.ts';
 import { podResource } from '../resources/builtin.ts';
 import { aHistory, aNamespace, anAgent, aTenant, traceparent } from './builders.ts';
 import { FakeClock } from './clock.ts';
-import { specs } from './model/agent-model.ts';
 import { type ModelPod, podMoves, podObject } from './model/pod-model.ts';
+import { specs } from './model/state.ts';
 
 /** What the API server holds at one moment. */
 type Held = { readonly agent: Agent | undefined; readonly pods: readonly ModelPod[] };

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { LaggingWorld } from '../../testkit/lagging-world.ts';
-import { specs } from '../../testkit/model/agent-model.ts';
 import type { ModelPod } from '../../testkit/model/pod-model.ts';
+import { specs } from '../../testkit/model/state.ts';
 
 type Deed = (world: LaggingWorld) => unknown;
 

@@ -14,6 +14,11 @@ export type Model<State> = {
 /** Something that must never happen, or never fail to. */
 export class Violation extends Error {}
 
+/** @throws Violation unless it holds. */
+export function demand(holds: boolean, what: string): asserts holds {
+  if (!holds) throw new Violation(what);
+}
+
 export type Finding = {
   readonly what: string;
   /** The shortest way there, by the names of the moves. */

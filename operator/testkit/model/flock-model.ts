@@ -1,9 +1,11 @@
 import { holdsPlace, placeRules } from '../../resources/places.ts';
 import type { PlaceRoom } from '../../resources/quota.ts';
 import { agentKey } from './agent-key.ts';
-import { agentModel, type Decide, lastOf, type ModelState } from './agent-model.ts';
-import { demand, isRest, judged } from './agent-rules.ts';
-import { type Exploration, explore, type Move } from './explore.ts';
+import { agentModel } from './agent-model.ts';
+import { isRest } from './agent-rest.ts';
+import { demand, type Exploration, explore, type Move } from './explore.ts';
+import { judged } from './explore-agent.ts';
+import { type Decide, lastOf, type ModelState } from './state.ts';
 
 /** Agents of one Tenant, the oldest first, that share the places of its quota. */
 type Flock = readonly ModelState[];

@@ -1,6 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { aContainerStatus, aPod, aWaitingContainer } from '../builders.ts';
-import { specs } from './agent-model.ts';
+import { isUsable, type ModelClaim } from './claim-model.ts';
+import { specs } from './state.ts';
 
 /** One pod as the cluster holds it. */
 export type ModelPod = {
@@ -10,8 +11,12 @@ export type ModelPod = {
   readonly createdAt: number;
   /** The operator's cache shows it. */
   readonly seen: boolean;
+  /** The operator that runs knows that it asked for it. */
+  readonly expected?: boolean;
   /** Made by a request that arrived after its sender had been killed. */
   readonly late: boolean;
+  /** Uses the claim. */
+  readonly mounts?: boolean;
   readonly deleting?: boolean;
   readonly scheduled?: boolean;
   readonly started?: boolean;
@@ -26,18 +31,19 @@ export type ModelPod = {
 type PodMove = { readonly name: string; readonly to: ModelPod | undefined };
 
 /** What scheduler, kubelet and garbage collector do next with a pod, each at its own time; undefined: it is gone. */
-export function podMoves(pod: ModelPod, now: number): readonly PodMove[] {
+export function podMoves(pod: ModelPod, now: number, claims: readonly ModelClaim[] = []): readonly PodMove[] {
   if (!pod.seen) return [{ name: 'the new pod is seen', to: { ...pod, seen: true } }];
   if (pod.nodeLost && !pod.deleting)
     return [{ name: 'the pod on the lost node is evicted', to: { ...pod, disrupted: true, deleting: true } }];
   if (pod.deleting) return [{ name: 'the pod is gone', to: undefined }];
   if (pod.failed || pod.succeeded || pod.crashing) return [];
+  if (pod.mounts && !pod.started && !claims.some(isUsable)) return [];
   if (!pod.scheduled) return [{ name: 'the pod has a node', to: { ...pod, scheduled: true } }];
   if (pod.image === specs.broken.image) return [];
   if (!pod.started) return [{ name: 'the containers start', to: { ...pod, started: true } }];
-  if (pod.readySince === undefined) return [{ name: 'the pod is ready', to: { ...pod, readySince: now } }];
-  if (pod.image !== specs.job.image) return [];
-  return [{ name: 'the program ends', to: { ...pod, succeeded: true, readySince: undefined } }];
+  const ready = { name: 'the pod is ready', to: { ...pod, readySince: now } };
+  const ends = { name: 'the program ends', to: { ...pod, succeeded: true, readySince: undefined } };
+  return [...(pod.readySince === undefined ? [ready] : []), ...(pod.image === specs.job.image ? [ends] : [])];
 }
 
 export function podObject(pod: ModelPod): V1Pod {
