@@ -2,9 +2,11 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { agentResource } from './resources/own.ts';
 import { ApiProxy, type ProxiedRequest } from './testkit/api-proxy.ts';
 import { eventually } from './testkit/eventually.ts';
 import type { TestOperator } from './testkit/operator.ts';
+import { TcpProxy } from './testkit/tcp-proxy.ts';
 import { expectTold } from './testkit/told.ts';
 import { type StoredAgent, startWorld, type World } from './testkit/world.ts';
 
@@ -110,6 +112,39 @@ describe('two operators', () => {
     expect((await world.epoch()).holder).toBe(heir.identity);
     await Promise.all([heir.stop(), frozen.kill()]);
     await proxy.close();
+  });
+
+  it('record nothing that was on its way to Postgres when they were frozen past their Lease', async () => {
+    const { port, url } = world.postgres;
+    const way = await new TcpProxy(port).start();
+    const frozen = await world.startOperator({ OPENOS_DATABASE_URL: url.replace(`:${port}/`, `:${way.port}/`) });
+    await leads(frozen);
+    await world.createAgent('lead', 'before');
+    await world.ready('lead', 'before');
+
+    way.hold('toServer', 'record_');
+    const { uid } = (await world.createAgent('lead', 'ghost')).metadata;
+    await eventually('its creation is on its way', () => way.held('toServer').includes(uid));
+    frozen.signal('SIGSTOP');
+    // The heir never hears of it: nobody else takes the number that this recording would have.
+    await world.delete({ resource: agentResource, namespace: 'lead', name: 'ghost' });
+    const heir = await world.startOperator();
+    await leads(heir, 20_000);
+    await eventually('it has the record', async () => (await world.epoch()).holder === heir.identity);
+
+    way.hold('toClient');
+    way.release('toServer');
+    await eventually('Postgres has answered it', () => way.held('toClient') !== '');
+    expect(await world.rows(uid)).toEqual([]);
+    frozen.signal('SIGCONT');
+    way.release();
+    await eventually('it notices', () => frozen.log().includes('stopped leading'));
+    await world.createAgent('lead', 'after');
+    await world.ready('lead', 'after');
+    expect(await world.rows(uid)).toEqual([]);
+    expect((await world.epoch()).holder).toBe(heir.identity);
+    await Promise.all([heir.stop(), frozen.kill()]);
+    await way.close();
   });
 
   it('take over with caches that are warm: nothing is listed again', async () => {

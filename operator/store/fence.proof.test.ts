@@ -113,10 +113,8 @@ describe('a leader frozen with a write in hand', () => {
   )('%s whose answer is held up was before the take-over; the next is refused', async (_title, write) => {
     way.hold('toClient');
     const code = codeOf(write());
-    const written = await eventually('it is written', async () => {
-      const left = await traces();
-      return left.transitions === 1 && left;
-    });
+    await eventually('it is written', async () => (await traces()).transitions === 1);
+    const written = await traces();
     expect(await takeOver(store.database.db, 'heir')).toBe(epoch + 1);
     way.release();
     expect(await code).toBe('written');

@@ -10,6 +10,8 @@ export class TcpProxy {
   #refusing = false;
   /** What arrived in a direction since it is held back. */
   readonly #held = new Map<Direction, { readonly to: Socket; readonly data: Buffer }[]>();
+  /** What begins the holding when it comes along. */
+  readonly #awaited = new Map<Direction, string>();
 
   /** Forwards to `port` on `host`. */
   constructor(port: number, host = '127.0.0.1') {
@@ -56,9 +58,13 @@ export class TcpProxy {
     }
   }
 
-  /** From now on what goes in this direction arrives here and goes no further: it is sent, and nobody has it. */
-  hold(direction: Direction): void {
-    this.#held.set(direction, []);
+  /**
+   * From now on, or from the first piece with this text in it, what goes in this direction arrives here and goes no
+   * further: it is sent, and nobody has it.
+   */
+  hold(direction: Direction, from?: string): void {
+    if (from === undefined) this.#held.set(direction, []);
+    else this.#awaited.set(direction, from);
   }
 
   /** What is held back in this direction, as text. */
@@ -66,10 +72,13 @@ export class TcpProxy {
     return (this.#held.get(direction) ?? []).map(({ data }) => data.toString('latin1')).join('');
   }
 
-  /** Lets everything pass again, what was held back first. */
-  release(): void {
-    for (const { to, data } of [...this.#held.values()].flat()) if (!to.destroyed) to.write(data);
-    this.#held.clear();
+  /** Lets everything pass again, or what goes in this direction: what was held back first. */
+  release(...directions: readonly Direction[]): void {
+    for (const direction of directions.length > 0 ? directions : (['toServer', 'toClient'] as const)) {
+      for (const { to, data } of this.#held.get(direction) ?? []) if (!to.destroyed) to.write(data);
+      this.#held.delete(direction);
+      this.#awaited.delete(direction);
+    }
   }
 
   /** The connections there are stay open and nothing passes on them any more; new ones work, as behind a NAT that forgot. */
@@ -117,6 +126,11 @@ export class TcpProxy {
   }
 
   #pass(direction: Direction, to: Socket, data: Buffer): void {
+    const awaited = this.#awaited.get(direction);
+    if (awaited !== undefined && data.includes(awaited)) {
+      this.#awaited.delete(direction);
+      this.hold(direction);
+    }
     const held = this.#held.get(direction);
     if (held === undefined) to.write(data);
     else held.push({ to, data });
