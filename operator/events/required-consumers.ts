@@ -131,7 +131,9 @@ export class RequiredConsumers {
     const isChanged = known?.incarnation.startsWith(`${birth} `) === true;
     const origin = { ...state, createdAt: Date.parse(state.created), isBuiltIn };
     const startSeq = isChanged ? end + 1 : startOf(origin, end, Date.parse(this.#capture.created));
-    return { name, incarnation, startSeq, floorSeq: Math.max(ackFloor, startSeq - 1) };
+    // What went before it was known it has not missed; what its namesake had, or people know of, is no news.
+    const hadSeq = known?.incarnation.startsWith(`${stream.created} `) ? known.floorSeq : stream.firstSeq - 1;
+    return { name, incarnation, startSeq, floorSeq: Math.max(ackFloor, startSeq - 1, hadSeq) };
   }
 }
 
