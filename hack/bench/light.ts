@@ -45,7 +45,9 @@ export async function startBenchWorld(nodes: number): Promise<BenchWorld> {
   ]);
   await cluster.haveNodes(nodes);
   await cluster.kubectl('apply', '--server-side', '-f', 'crds');
-  await cluster.kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s');
+  // kubectl gives up on one that has no condition at all yet.
+  const established = ['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s'] as const;
+  await eventually('the CRDs are established', () => cluster.kubectl(...established), 30_000, 200);
   const parts = { kubeconfig: cluster.kubeconfig, databaseUrl: postgres.url, natsUrl: nats.url, program };
   const migrated = await runOperator('migrate', parts);
   if (migrated.code !== 0) throw new Error(`migrate failed: ${migrated.output}`);

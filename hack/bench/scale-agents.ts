@@ -56,6 +56,8 @@ export async function manyAgents(count: number): Promise<Result> {
     const stuck = world.agents.count((agent) => !agentIsReady(agent));
     const ownCpu = (await cpuSecondsOf(first.pid)) - before;
     const { now: memory } = await residentMiB(first.pid);
+    progress('until each shows that its newest event was acknowledged');
+    const later = await allAcknowledged(world);
     await first.stop();
     progress('the operator starts among them');
     const start = await operatorStart(world);
@@ -73,6 +75,7 @@ export async function manyAgents(count: number): Promise<Result> {
         atMost('     Agent / bare pod', ours.use.cpuSeconds / floor.use.cpuSeconds, 2, '', 2),
         figure('     API writes per bare pod', (floor.use.writes / count).toFixed(2)),
         atMost('     API writes per Agent', ours.use.writes / count, 8, '', 2),
+        figure('     and later, that its events are acknowledged', (later / count).toFixed(2)),
         atMost('     stuck', stuck, 0),
         figure('     CPU of the operator per Agent', `${((ownCpu / count) * 1000).toFixed(1)} ms`),
         figure('     memory of the operator then', `${memory.toFixed(0)} MiB`),
@@ -113,6 +116,14 @@ async function allReady<T extends StoredObject>(
   const after = await quiet(apiServerUse);
   const use = { writes: after.writes - before.writes, cpuSeconds: after.cpuSeconds - before.cpuSeconds };
   return { readyMs, use };
+}
+
+/** The last write of a start, a minute after it: before it nothing is at rest. Returns the API writes until then. */
+async function allAcknowledged({ agents, apiServerUse }: World): Promise<number> {
+  const before = await apiServerUse();
+  const isAwaited = ({ status }: BenchAgent) => status?.consistency?.state !== 'Acknowledged';
+  await agents.none('Agents whose newest event is not acknowledged', isAwaited, deadlineMs);
+  return (await quiet(apiServerUse)).writes - before.writes;
 }
 
 /** Writes that belong to a start come a little after it (Kubernetes Events, statuses): waits until none come. */
