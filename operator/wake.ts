@@ -11,7 +11,7 @@ import { isTakenAway } from './resources/agent/facts.ts';
 import { type AppliedChildren, isUnedited } from './resources/children.ts';
 import { troubleOf } from './resources/runtime.ts';
 import type { Database } from './store/db.ts';
-import { listOpenAggregates } from './store/repositories/history.ts';
+import { openAggregates } from './store/repositories/history.ts';
 
 /** Totals of agents in a Tenant's status follow at this pace: they are for people, and each is a write. */
 const tenantTotalsMs = 30_000;
@@ -151,7 +151,7 @@ export async function queueOpenRows(
 ): Promise<void> {
   try {
     for (const [kind, { queue, cache }] of Object.entries(kinds)) {
-      for (const { id, tenantId } of await listOpenAggregates(database.db, kind)) {
+      for await (const { id, tenantId } of openAggregates(database.db, kind)) {
         // All that stand are queued by their caches: looking at each of thousands every minute would be load for nothing.
         if (cache.get(id) === undefined) queue.add(kind === 'tenant' ? tenantId : id, 'background');
       }

@@ -32,7 +32,7 @@ import {
   requeue,
   returnToPending,
 } from '../../operator/store/repositories/event-repair.ts';
-import { listOpenAggregates, openAggregatesOf, readHistory } from '../../operator/store/repositories/history.ts';
+import { openAggregates, openAggregatesOf, readHistory } from '../../operator/store/repositories/history.ts';
 import { currentEpoch, takeOver } from '../../operator/store/repositories/leadership.ts';
 import {
   bookPlaces,
@@ -92,7 +92,6 @@ const exercised = [
   keepKnownConsumers,
   ledgerUse,
   listInStream,
-  listOpenAggregates,
   listProjected,
   listPublishedBelow,
   listUnacknowledged,
@@ -106,6 +105,7 @@ const exercised = [
   neighboursOf,
   newestEvents,
   newestRecordedAt,
+  openAggregates,
   openAggregatesOf,
   openDiscontinuity,
   outboxStats,
@@ -184,8 +184,9 @@ async function record(db: Db, epoch: number, digit: string): Promise<void> {
   await refused(StoreErrorCode.NotLeader, recordTransitions(db, recording(epoch - 1, first, 4, ['Unready'])));
   const history = await readHistory(db, 'agent', first);
   if (history.last?.seq !== 4) throw new Error('the history does not end where it was recorded to');
-  const open = await listOpenAggregates(db, 'agent');
-  if (!open.some((each) => each.id === first)) throw new Error('an open aggregate is not listed');
+  const open = new Set<string>();
+  for await (const each of openAggregates(db, 'agent')) open.add(each.id);
+  if (!open.has(first)) throw new Error('an open aggregate is not listed');
 }
 
 async function publish(db: Db, digit: string): Promise<void> {

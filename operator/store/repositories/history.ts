@@ -112,31 +112,33 @@ function toRecordedTransition(row: HistoryRow): RecordedTransition {
   };
 }
 
-/** An aggregate whose story is not over: its newest row and that row's detail. */
-export type OpenAggregate = {
-  readonly id: string;
-  readonly tenantId: string;
-  readonly lastSeq: number;
-  readonly phase: string;
-  readonly detail: Readonly<Record<string, unknown>>;
-};
+/** An aggregate whose story is not over. */
+export type OpenAggregate = { readonly id: string; readonly tenantId: string };
+
+/** How many are read at a time: there may be as many as there are agents. */
+const openPage = 1_000;
 
 /**
- * All aggregates of a kind without a row that entered `Deleted` (a phase without exit), by id. Those
+ * All aggregates of a kind without a row that entered `Deleted` (a phase without exit), by id, page by page. Those
  * without a custom resource are the controller's to finish.
  * @throws OperatorError DatabaseUnavailable
  */
-export async function listOpenAggregates(db: Db, kind: string): Promise<readonly OpenAggregate[]> {
-  const { rows } = await sql<OpenAggregate>`
-    select f.aggregate_id as id, l.tenant_id as "tenantId", l.seq as "lastSeq", l.to_phase as phase, l.detail
-    from transition f
-    cross join lateral (
-      select tenant_id, seq, to_phase, detail from transition
-      where aggregate_id = f.aggregate_id order by seq desc limit 1
-    ) l
-    where f.aggregate_kind = ${kind} and f.seq = 1
+export async function* openAggregates(db: Db, kind: string): AsyncGenerator<OpenAggregate> {
+  let page = await openAfter(db, kind, '');
+  for (;;) {
+    yield* page;
+    const last = page.at(-1);
+    if (last === undefined || page.length < openPage) return;
+    page = await openAfter(db, kind, last.id);
+  }
+}
+
+async function openAfter(db: Db, kind: string, after: string): Promise<readonly OpenAggregate[]> {
+  const { rows } = await sql<OpenAggregate>`/*open_aggregates*/
+    select f.aggregate_id as id, f.tenant_id as "tenantId" from transition f
+    where f.aggregate_kind = ${kind} and f.seq = 1 and f.aggregate_id > ${after}
       and not exists (select 1 from transition d where d.aggregate_id = f.aggregate_id and d.to_phase = 'Deleted')
-    order by f.aggregate_id`.execute(db);
+    order by f.aggregate_id limit ${openPage}::integer`.execute(db);
   return rows;
 }
 

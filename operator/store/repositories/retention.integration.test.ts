@@ -5,7 +5,7 @@ import { upTo } from '../../testkit/events.ts';
 import { aRecording, aTransition, startStore, type TestStore } from '../../testkit/store.ts';
 import type { OutboxState } from '../tables/outbox.ts';
 import { returnToPending } from './event-repair.ts';
-import { listOpenAggregates, readHistory } from './history.ts';
+import { openAggregates, readHistory } from './history.ts';
 import { claimHeads, greatestStreamSeq } from './outbox.ts';
 import { park, projectedHistory, projectionStoreOf } from './projection.ts';
 import { recordTransitions } from './recording.ts';
@@ -179,7 +179,9 @@ describe('the record of an aggregate', () => {
     await ended(0);
     await events(0);
     expect(await all(id)).toEqual(['Created', 'Ready']);
-    expect((await listOpenAggregates(db(), 'agent')).map((open) => open.id)).toEqual([id]);
+    const open: string[] = [];
+    for await (const each of openAggregates(db(), 'agent')) open.push(each.id);
+    expect(open).toEqual([id]);
   });
 
   test.each<OutboxState>(['Pending', 'Published', 'DeadLettered'])('stays while one event is %s', async (state) => {
