@@ -87,6 +87,23 @@ test('what left ahead of it is told when the auditor has judged it, and then at 
   expect(world.missed).toEqual(['1-10', '11-20']);
 });
 
+test('what leaves bit by bit is told of together, and within two minutes', async () => {
+  const { world, look } = aWorld();
+  await look(0);
+  for (let second = 1; second <= 4; second += 1) {
+    world.stream.firstSeq = second * 10;
+    await look(second * 1_000);
+  }
+  expect(world.missed).toEqual([]);
+  await look(6_000);
+  expect(world.missed).toEqual(['1-39']);
+  for (let second = 7; second <= 127; second += 1) {
+    world.stream.firstSeq += 1;
+    await look(second * 1_000);
+  }
+  expect(world.missed).toHaveLength(2);
+});
+
 test('also of a consumer that is missing, and by the next leader', async () => {
   const { world, look, restart } = aWorld();
   await look(0);

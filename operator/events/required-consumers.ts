@@ -13,7 +13,8 @@ const toldEveryMs = 60_000;
 /** A publisher notes within this time what the stream took; in a stream that is full it may have gone by then. */
 const recordedMs = 2_000;
 
-type Gap = { readonly lastSeq: number; readonly dueAt: number };
+/** `dueAt`: when all of it is recorded. `until`: when it grows no more. Both on the clock of `look`. */
+type Gap = { readonly lastSeq: number; readonly dueAt: number; readonly until: number };
 
 export type RequiredConsumersOptions = {
   readonly store: AcknowledgementStore;
@@ -110,12 +111,13 @@ export class RequiredConsumers {
     return { ...after, floorSeq: gap.lastSeq };
   }
 
-  /** What left the stream ahead of a consumer, as it was first seen, and when all that went is recorded. */
+  /** What left the stream ahead of a consumer; while more follows it is waited for, but not for ever. */
   #gapOf(consumer: string, lastSeq: number, now: number): Gap {
     const standing = this.#gaps.get(consumer);
-    if (standing) return standing;
-    const toldAt = this.#toldAt.get(consumer) ?? Number.NEGATIVE_INFINITY;
-    const gap = { lastSeq, dueAt: Math.max(now + recordedMs, toldAt + toldEveryMs) };
+    const recordedAt = now + recordedMs;
+    if (standing && (lastSeq === standing.lastSeq || recordedAt > standing.until)) return standing;
+    const dueAt = Math.max(recordedAt, (this.#toldAt.get(consumer) ?? Number.NEGATIVE_INFINITY) + toldEveryMs);
+    const gap = { lastSeq, dueAt, until: standing?.until ?? dueAt + toldEveryMs };
     this.#gaps.set(consumer, gap);
     return gap;
   }

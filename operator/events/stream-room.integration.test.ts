@@ -72,8 +72,8 @@ async function open(stream: typeof streamSettings): Promise<void> {
   cleanup.push(() => publisher.stop());
 }
 
-/** The leader's far side, at a quicker pace. */
-function watch(limits: typeof streamSettings): void {
+/** The leader's far side, at a quicker pace. Answers how to end it. */
+function watch(limits: typeof streamSettings): () => Promise<void> {
   const parts = { observer: natsObserver(broker), broker, limits, required: ['billing'], log };
   const onAlarm = ({ reason }: { readonly reason: string }) => void alarms.push(reason);
   const watcher = new AckWatcher({
@@ -87,9 +87,11 @@ function watch(limits: typeof streamSettings): void {
   const auditor = new Auditor({ ...parts, store: auditStore, auditMs: 100, onAlarm });
   watcher.start();
   auditor.start();
-  cleanup.push(async () => {
+  const stop = async () => {
     await Promise.all([watcher.stop(), auditor.stop()]);
-  });
+  };
+  cleanup.push(stop);
+  return stop;
 }
 
 async function anAdmin(): Promise<JetStreamManager> {
@@ -143,15 +145,18 @@ describe('a stream that is full', () => {
     await open(small);
     const admin = await anAdmin();
     await require(admin);
-    watch(small);
+    const stop = watch(small);
     const id = randomUUID();
     await record(id, 0, 4);
     await all('Published');
     await bill(admin);
     await all('Acknowledged');
 
+    // Nobody watches meanwhile, so that all of it is told at once.
+    await stop();
     await record(id, 4, 56);
     await eventually('all are published', async () => !(await states()).includes('Pending'), 20_000);
+    watch(small);
     await eventually('it is told', () => alarms.includes('ConsumerOvertaken'), 20_000);
     expect(new Set(alarms)).toEqual(new Set(['StreamFull', 'ConsumerLagging', 'ConsumerOvertaken']));
     const { state } = await admin.streams.info(streamName);
