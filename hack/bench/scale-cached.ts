@@ -1,15 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import type { AgentSpec } from '../../operator/api/v1alpha1/agent.ts';
 import { leases } from '../../operator/kernel/leader.ts';
-import type { KubernetesObject } from '../../operator/kernel/object.ts';
+import type { StoredObject } from '../../operator/kernel/object.ts';
 import { podResource } from '../../operator/resources/builtin.ts';
 import { agentResource } from '../../operator/resources/own.ts';
 import { eventually } from '../../operator/testkit/eventually.ts';
 import type { TestOperator } from '../../operator/testkit/operator.ts';
+import { putIntoEtcd } from './etcd.ts';
 import { type BenchWorld, startBenchWorld } from './light.ts';
-import { Observer } from './observer.ts';
 import { heapInUse, resetPeak, residentMiB } from './process.ts';
 import { atMost, figure, progress, type Result } from './table.ts';
-import { agentManifest, type BenchAgent, type BenchPod, podIsReady } from './workload.ts';
+import { agentManifest, type BenchAgent, type BenchPod } from './workload.ts';
 
 const namespace = 'herd';
 const nodes = 10;
@@ -87,7 +88,9 @@ async function holdLease({ cluster: { client } }: BenchWorld): Promise<void> {
 }
 
 async function standby(bench: BenchWorld): Promise<TestOperator> {
-  return bench.startOperator({ nodeArguments: ['--inspect=127.0.0.1:0'] });
+  const operator = await bench.launchOperator({ nodeArguments: ['--inspect=127.0.0.1:0'] });
+  await eventually('the operator is ready', async () => (await operator.readiness())?.ready, 180_000, 100);
+  return operator;
 }
 
 async function heapOf(operator: TestOperator) {
@@ -96,44 +99,35 @@ async function heapOf(operator: TestOperator) {
   return { heap: await heapInUse(operator.log()), residentMiB: now, peakMiB: peak };
 }
 
-/** Each Agent with the status of the pattern, each pod owned by its Agent and bound to a node at once. */
-async function makeCopies({ cluster: { client } }: BenchWorld, { agent, pod }: Pair, count: number): Promise<void> {
-  const stop = new AbortController();
-  const pods = new Observer<BenchPod>(client, podResource, namespace);
-  await pods.start(stop.signal);
-  const ready = pods.many('pods Ready', podIsReady, count + 1, 300_000);
-  ready.catch(() => {});
-  await Promise.all(
-    Array.from({ length: count }, async (_, index) => {
-      const name = `copy-${index}`;
-      const made = await client.create<BenchAgent>(agentResource, agentManifest(namespace, name, spec));
-      const { uid, resourceVersion } = made.metadata;
-      const ref = { resource: agentResource, namespace, name };
-      await Promise.all([
-        client.updateStatus({ ref, uid, resourceVersion, status: agent.status }),
-        client.create(podResource, podOf(pod, name, uid, index)),
-      ]);
-    }),
+/** Each Agent with the status of the pattern, each pod owned by its Agent, all as the API server would have stored them. */
+async function makeCopies({ cluster }: BenchWorld, { agent, pod }: Pair, count: number): Promise<void> {
+  const uids = Array.from({ length: count }, () => randomUUID());
+  const { server } = cluster.credentials;
+  const agents = uids.map((uid, index) => copyOf(agent, `copy-${index}`, uid));
+  // The owners first: a pod without one would be collected.
+  await putIntoEtcd(
+    server,
+    agents.map((object) => ({ key: `openos.dev/agents/${namespace}/${object.metadata.name}`, object })),
   );
-  await ready;
-  stop.abort();
+  const pods = agents.map((owner, index) => podOf(pod, owner, index));
+  await putIntoEtcd(
+    server,
+    pods.map((object) => ({ key: `pods/${namespace}/${object.metadata.name}`, object })),
+  );
 }
 
-function podOf({ metadata, spec }: BenchPod, agent: string, uid: string, index: number): KubernetesObject {
-  const owner = { ...metadata.ownerReferences?.[0], name: agent, uid };
-  const { labels, annotations } = metadata;
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: {
-      name: `${agent}-0123456789`,
-      namespace,
-      labels: { ...labels, 'openos.dev/agent': agent, 'openos.dev/agent-uid': uid },
-      annotations,
-      ownerReferences: [owner],
-    },
-    spec: { ...spec, nodeName: `fake-${index % nodes}` },
-  } as KubernetesObject;
+function copyOf<T extends StoredObject>({ metadata, ...rest }: T, name: string, uid: string): T {
+  // The version is where it stands in etcd.
+  const { resourceVersion: _, ...others } = metadata;
+  return { ...rest, metadata: { ...others, name, uid } } as T;
+}
+
+function podOf(pattern: BenchPod, { metadata: { name, uid } }: BenchAgent, index: number): BenchPod {
+  const { metadata, spec, ...rest } = copyOf(pattern, `${name}-0123456789`, randomUUID());
+  const labels = { ...metadata.labels, 'openos.dev/agent': name, 'openos.dev/agent-uid': uid };
+  const ownerReferences = [{ ...metadata.ownerReferences?.[0], name, uid }];
+  const copy = { ...rest, metadata: { ...metadata, labels, ownerReferences } };
+  return { ...copy, spec: { ...spec, nodeName: `fake-${index % nodes}` } } as BenchPod;
 }
 
 /** The API server starts anew and knows the old versions no more: everything is listed again. */
