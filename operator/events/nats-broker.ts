@@ -11,6 +11,7 @@ import type { OperatorError } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
 import type { Broker, BrokerState, OutgoingMessage, PublishReceipt, ReadOptions, StoredMessage } from './broker.ts';
 import { EventErrorCode, eventError } from './errors.ts';
+import { type Loss, newLoss } from './loss.ts';
 import { classifyNatsError } from './nats-errors.ts';
 import { readStream } from './nats-reader.ts';
 import { ensureCapture, ensureStream, requireServerVersion, type StreamSettings, streamName } from './streams.ts';
@@ -34,14 +35,11 @@ export type NatsBrokerOptions = {
 /** JetStream over a connection that stands. */
 export type JetStreamSession = {
   readonly client: JetStreamClient;
-  /** Rejects all that is under way when the connection is lost: an answer cannot come any more. */
+  /** Rejects when the connection is lost: an answer cannot come any more. */
   readonly lost: Promise<never>;
 };
 
-type Session = JetStreamSession & {
-  readonly connection: NatsConnection;
-  readonly lose: (reason: OperatorError) => void;
-};
+type Session = JetStreamSession & Loss & { readonly connection: NatsConnection };
 
 const firstRetryMs = 100;
 const slowestRetryMs = 5_000;
@@ -85,15 +83,15 @@ export class NatsBroker implements Broker {
   }
 
   async publish(message: OutgoingMessage): Promise<PublishReceipt> {
-    const { client, lost } = this.#available();
+    const session = this.#available();
     const streamCreated = this.#streamCreated();
-    const sent = client.publish(message.subject, message.payload, {
+    const sent = session.client.publish(message.subject, message.payload, {
       msgID: message.messageId,
       headers: toNatsHeaders(message.headers),
       expect: { streamName },
       timeout: this.#options.publishTimeoutMs ?? 5_000,
     });
-    const ack = await this.#answered<PubAck>(sent, lost).catch((error: unknown) => {
+    const ack = await this.#answered<PubAck>(session, sent).catch((error: unknown) => {
       const failure = classifyNatsError(error);
       if (failure.code === EventErrorCode.StreamFull) this.#noteFull(failure);
       throw failure;
@@ -112,9 +110,9 @@ export class NatsBroker implements Broker {
   }
 
   async messageAt(streamSeq: number): Promise<StoredMessage | undefined> {
-    const { client, lost } = this.#available();
-    const manager = await client.jetstreamManager(false);
-    const message = await this.#answered(manager.streams.getMessage(streamName, { seq: streamSeq }), lost);
+    const session = this.#available();
+    const manager = await session.client.jetstreamManager(false);
+    const message = await this.#answered(session, manager.streams.getMessage(streamName, { seq: streamSeq }));
     if (!message) return undefined;
     return {
       streamSeq: message.seq,
@@ -144,7 +142,7 @@ export class NatsBroker implements Broker {
   async use<Answer>(work: (session: JetStreamSession) => Promise<Answer>): Promise<Answer> {
     const session = this.#available();
     try {
-      return await Promise.race([work(session), session.lost]);
+      return await session.orLost(work(session));
     } catch (error) {
       const failure = classifyNatsError(error);
       if (failure.code === EventErrorCode.StreamMissing) this.#recheck(failure);
@@ -168,9 +166,9 @@ export class NatsBroker implements Broker {
     return this.#state.available ? this.#state.streamCreated : '';
   }
 
-  async #answered<Answer>(answer: Promise<Answer>, lost: Promise<never>): Promise<Answer> {
+  async #answered<Answer>(session: Session, answer: Promise<Answer>): Promise<Answer> {
     try {
-      return await Promise.race([answer, lost]);
+      return await session.orLost(answer);
     } catch (error) {
       const failure = classifyNatsError(error);
       // The connection stands and JetStream or the stream behind it is gone: only looking again can tell.
@@ -226,7 +224,7 @@ export class NatsBroker implements Broker {
     const isCurrent = () => this.#session === session && !this.#stop.signal.aborted;
     for (let retryMs = firstRetryMs; isCurrent(); retryMs = Math.min(retryMs * 2, slowestRetryMs)) {
       try {
-        const streamCreated = await Promise.race([this.#checkStream(connection), session.lost]);
+        const streamCreated = await session.orLost(this.#checkStream(connection));
         if (isCurrent()) this.#setState({ available: true, streamCreated });
         return;
       } catch (error) {
@@ -275,9 +273,7 @@ export class NatsBroker implements Broker {
 }
 
 function newSession(connection: NatsConnection): Session {
-  const { promise: lost, reject: lose } = Promise.withResolvers<never>();
-  lost.catch(() => undefined);
-  return { connection, client: jetstream(connection), lost, lose };
+  return Object.assign(newLoss(), { connection, client: jetstream(connection) });
 }
 
 async function connectionOptions(options: NatsBrokerOptions): Promise<ConnectionOptions> {
