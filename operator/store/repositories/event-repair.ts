@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely';
-import { sourcesOf } from '../tables/consistency.ts';
+import { type ConsistencyMover, sourcesOf } from '../tables/consistency.ts';
 import type { Db } from '../tables/index.ts';
+import type { OutboxState } from '../tables/outbox.ts';
 import type { PublishedMark } from './outbox.ts';
 
 /** Who repairs: stands in the audit log beside what was done. */
@@ -14,7 +15,7 @@ export type Repairer = { readonly actor: string; readonly detail: Readonly<Recor
 export async function requeue(db: Db, eventIds: readonly string[], by: Repairer): Promise<readonly string[]> {
   return repair(db, by, {
     action: 'event.requeued',
-    which: sql`state = 'DeadLettered' and event_id = any(${[...eventIds]}::uuid[])`,
+    which: sql`${mayBecome('Pending', 'requeue')} and event_id = any(${[...eventIds]}::uuid[])`,
     change: sql`state = 'Pending', attempts = 0, next_attempt_at = null`,
   });
 }
@@ -27,7 +28,7 @@ export async function requeue(db: Db, eventIds: readonly string[], by: Repairer)
 export async function returnToPending(db: Db, eventIds: readonly string[], by: Repairer): Promise<readonly string[]> {
   return repair(db, by, {
     action: 'event.replayed',
-    which: sql`state in ('Published', 'Acknowledged', 'Expired') and event_id = any(${[...eventIds]}::uuid[])`,
+    which: sql`${mayBecome('Pending', 'replay', 'auditor')} and event_id = any(${[...eventIds]}::uuid[])`,
     change: sql`state = 'Pending', attempts = 0, next_attempt_at = null, published_at = null, acknowledged_at = null,
       stream_created = null, stream_seq = null, last_error = null`,
   });
@@ -41,7 +42,7 @@ export async function returnToPending(db: Db, eventIds: readonly string[], by: R
 export async function markSkipped(db: Db, tombstone: PublishedMark, by: Repairer): Promise<boolean> {
   const skipped = await repair(db, by, {
     action: 'event.skipped',
-    which: sql`state = 'DeadLettered' and event_id = ${tombstone.eventId}::uuid`,
+    which: sql`${mayBecome('Skipped', 'skip')} and event_id = ${tombstone.eventId}::uuid`,
     change: sql`state = 'Skipped', published_at = clock_timestamp(), stream_created = ${tombstone.streamCreated},
       stream_seq = ${tombstone.streamSeq}::bigint`,
   });
@@ -67,10 +68,15 @@ export async function markRedelivered(db: Db, copy: PublishedMark, from: number,
 export async function markExpired(db: Db, eventIds: readonly string[], by: Repairer): Promise<number> {
   const expired = await repair(db, by, {
     action: 'event.expired',
-    which: sql`event_id = any(${[...eventIds]}::uuid[]) and state = any(${[...sourcesOf('Expired', 'auditor')]}::text[])`,
+    which: sql`${mayBecome('Expired', 'auditor')} and event_id = any(${[...eventIds]}::uuid[])`,
     change: sql`state = 'Expired'`,
   });
   return expired.length;
+}
+
+/** Those that one of these may move to this state. */
+function mayBecome(to: OutboxState, ...by: readonly ConsistencyMover[]): RawBuilder<unknown> {
+  return sql`state = any(${by.flatMap((each) => sourcesOf(to, each))}::text[])`;
 }
 
 type Repair = {

@@ -19,8 +19,9 @@ describe('the consistency machine', () => {
     expect(consistencyMoves.filter(({ to }) => to === 'Acknowledged')).toHaveLength(1);
   });
 
-  test('never leaves Skipped and Expired', () => {
-    expect(consistencyMoves.map(({ from }) => from).filter((from) => /Skipped|Expired/.test(from))).toEqual([]);
+  test('never leaves Skipped, and Expired only for who asks', () => {
+    const ends = consistencyMoves.filter(({ from }) => /Skipped|Expired/.test(from));
+    expect(ends.map(({ from, by }) => [from, by])).toEqual([['Expired', 'replay']]);
   });
 
   test('has no move twice', () => {

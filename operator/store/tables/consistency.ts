@@ -1,7 +1,7 @@
 import type { OutboxState } from './outbox.ts';
 
-/** Who moves an event on. */
-export type ConsistencyMover = 'publisher' | 'ack watcher' | 'auditor' | 'command';
+/** Who moves an event on; the last three are commands for people. */
+export type ConsistencyMover = 'publisher' | 'ack watcher' | 'auditor' | 'requeue' | 'skip' | 'replay';
 
 export type ConsistencyMove = {
   readonly from: OutboxState;
@@ -19,12 +19,14 @@ export const consistencyMoves = [
   { from: 'Pending', to: 'Published', by: 'publisher', when: 'the stream has stored it' },
   { from: 'Pending', to: 'DeadLettered', by: 'publisher', when: 'the broker refused it too often' },
   { from: 'DeadLettered', to: 'Published', by: 'publisher', when: 'a receipt arrived after it was given up' },
-  { from: 'DeadLettered', to: 'Pending', by: 'command', when: 'it is requeued' },
-  { from: 'DeadLettered', to: 'Skipped', by: 'command', when: 'it is skipped and a tombstone published' },
+  { from: 'DeadLettered', to: 'Pending', by: 'requeue', when: 'what kept the broker from it is mended' },
+  { from: 'DeadLettered', to: 'Skipped', by: 'skip', when: 'a tombstone is published in its place' },
   { from: 'Published', to: 'Acknowledged', by: 'ack watcher', when: 'every required consumer has had it' },
   { from: 'Published', to: 'Pending', by: 'auditor', when: 'the stream has lost it' },
   { from: 'Acknowledged', to: 'Pending', by: 'auditor', when: 'the stream has lost it' },
-  { from: 'Acknowledged', to: 'Pending', by: 'command', when: 'it is replayed' },
+  { from: 'Published', to: 'Pending', by: 'replay', when: 'a consumer wants it once more' },
+  { from: 'Acknowledged', to: 'Pending', by: 'replay', when: 'a consumer wants it once more' },
+  { from: 'Expired', to: 'Pending', by: 'replay', when: 'a consumer that was overtaken wants it' },
   { from: 'Published', to: 'Expired', by: 'auditor', when: 'it outlived the stream’s age before it was acknowledged' },
 ] as const satisfies readonly ConsistencyMove[];
 

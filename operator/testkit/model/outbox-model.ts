@@ -63,16 +63,16 @@ export const eventCourses: Readonly<Record<string, EventMove>> = {
     },
   },
   'a refused event is requeued': {
-    by: 'command',
+    by: 'requeue',
     change: (state) =>
-      state.database ? moved(state, ({ event }) => event.state === 'DeadLettered', 'Pending', 'command') : undefined,
+      state.database ? moved(state, ({ event }) => event.state === 'DeadLettered', 'Pending', 'requeue') : undefined,
   },
   'a refused event is skipped': {
-    by: 'command',
+    by: 'skip',
     change: (state) => {
       if (!state.database || !state.broker) return undefined;
       const dead = state.rows.find(({ event }) => event.state === 'DeadLettered');
-      const after = moved(state, (row) => row === dead, 'Skipped', 'command', state.now);
+      const after = moved(state, (row) => row === dead, 'Skipped', 'skip', state.now);
       return after && { ...after, ...sentUpTo(state, dead?.seq ?? 0) };
     },
   },
@@ -128,10 +128,11 @@ export const eventTroubles: Readonly<Record<string, EventMove>> = {
     },
   },
   'its events are replayed': {
-    by: 'command',
+    by: 'replay',
     change: (state) => {
-      if (!state.database || state.rows.at(-1)?.event.state !== 'Acknowledged') return undefined;
-      const after = moved(state, () => true, 'Pending', 'command');
+      const newest = state.rows.at(-1)?.event;
+      if (!state.database || newest === undefined || !isOver(newest.state)) return undefined;
+      const after = moved(state, () => true, 'Pending', 'replay');
       const first = after?.rows.find(({ event }) => event.state === 'Pending');
       return after && { ...after, sent: (first?.seq ?? 0) - 1 };
     },

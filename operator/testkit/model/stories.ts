@@ -31,6 +31,10 @@ export const shortStories: Readonly<Record<string, Story>> = {
     toldAtOnce: true,
     disturbances: ['the pod vanishes', 'the pod loses readiness', ...people],
   },
+  'an agent whose events are asked for after their time': {
+    budget: 2,
+    disturbances: ['its events outlive the stream', 'its events are replayed'],
+  },
   'an agent that is suspended when its pod has gone': {
     budget: 3,
     toldAtOnce: true,
