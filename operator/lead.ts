@@ -27,7 +27,7 @@ import { type PoolWork, poolPortsOf, queuePools, subscribePools } from './pools.
 import { Quotas } from './quota.ts';
 import { agentHistory } from './recorder.ts';
 import { agentPass } from './resources/agent/controller.ts';
-import { acknowledgedAfterMs } from './resources/agent/status.ts';
+import { acknowledgedAfterMs } from './resources/agent/status-write.ts';
 import { poolPass } from './resources/agentpool/controller.ts';
 import { AppliedChildren } from './resources/children.ts';
 import { tenantPass } from './resources/tenant/controller.ts';

@@ -12,7 +12,8 @@ import { decide } from './decide.ts';
 import type { AgentTransition } from './events.ts';
 import type { AgentObserved } from './facts.ts';
 import { type AgentSources, observeAgent } from './observe.ts';
-import { type Refusal, refusedStatus, statusEvents } from './status.ts';
+import { type Refusal, refusedStatus } from './status.ts';
+import { statusEvents } from './status-write.ts';
 
 /** What this controller may do on the API server; the chart's role is generated from it. */
 export const agentPermissions: readonly PolicyRule[] = [

@@ -25,7 +25,8 @@ import { startsAttempt, type TransitionRule, walk } from './machine.ts';
 import { agentNetworkPolicy, hasOwnRules, isPolicyInOrder, tooWide } from './networkpolicy.ts';
 import { agentPod, isDisowned } from './pod.ts';
 import { quotaBlocker } from './quota.ts';
-import { agentStatus, stalledFrom, statusEvents, statusWrite } from './status.ts';
+import { agentStatus, stalledFrom } from './status.ts';
+import { statusEvents, statusWrite } from './status-write.ts';
 
 export type AgentDecision = Decision<AgentTransition, AgentStatus>;
 

@@ -18,7 +18,8 @@ import {
 import { blockerOf } from './blockers.ts';
 import { agentFacts } from './facts.ts';
 import { lastRow } from './history.ts';
-import { acknowledgedAfterMs, agentStatus, refusedStatus, statusEvents, statusWrite } from './status.ts';
+import { agentStatus, refusedStatus } from './status.ts';
+import { acknowledgedAfterMs, statusEvents, statusWrite } from './status-write.ts';
 
 function statusOf(overrides: ObservedOverrides = {}, now = t0): AgentStatus {
   const observed = anObservedAgent(overrides);
