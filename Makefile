@@ -50,7 +50,7 @@ e2e: $(packages) ## Against a whole cluster with gVisor, made for it; needs root
 test-e2e: e2e ## The same as e2e
 
 .PHONY: bench bench-start bench-scale bench-outbox bench-soak bench-handover bench-watch
-bench: bench-start bench-scale bench-outbox bench-handover bench-watch ## All benchmarks
+bench: bench-start bench-scale bench-outbox bench-handover bench-watch ## All benchmarks but the soak
 bench-start: cluster-up image deploy ## Time from create to Ready, beside bare pods
 	@node hack/bench/start.ts
 bench-scale: $(packages) ## 1,000 Agents at once, their end, 10,000 cached; on simulated nodes, no root; PART=f4|f5

@@ -21,6 +21,7 @@ const surface = [
   'bench-start',
   'bench-scale',
   'bench-outbox',
+  'bench-soak',
   'bench-handover',
   'bench-watch',
   'gates',
