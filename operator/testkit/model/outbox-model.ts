@@ -143,12 +143,15 @@ export const eventTroubles: Readonly<Record<string, EventMove>> = {
   },
 };
 
-/** @throws Violation when an event got on otherwise than by the table, or is said to be had before it is out. */
-export function checkEvents({ rows, sent }: ModelState): void {
+/**
+ * What counts is the first time on the stream: a replay of what is long out puts nothing later before it.
+ * @throws Violation when an event got on otherwise than by the table, or is said to be had before it is out.
+ */
+export function checkEvents({ rows, everSent }: ModelState): void {
   for (const [index, { seq, event }] of rows.entries()) {
     demand(index === 0 || seq > (rows[index - 1]?.seq ?? 0), 'out of sequence');
-    demand(!isOver(event.state) || seq <= sent, `${event.state}, and never on the stream`);
-    const isBehindOpen = rows.slice(0, index).some((row) => !isOver(row.event.state) && row.seq > sent);
+    demand(!isOver(event.state) || seq <= everSent, `${event.state}, and never on the stream`);
+    const isBehindOpen = rows.slice(0, index).some((row) => !isOver(row.event.state) && row.seq > everSent);
     demand(!isBehindOpen || !isOver(event.state), 'told before what came earlier');
   }
 }
