@@ -154,22 +154,21 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     agentpool: { queue: pools.queue, cache: caches.agentPools },
     tenant: { queue: tenants, cache: caches.tenants },
   };
-  /** In a record that is ours and compared: what it lacked may be open rows. */
   const findOpenRows = async (): Promise<void> => {
-    if (!caches.synced()) return;
-    await epoch.current().then(
-      () => queueOpenRows(database, open, log),
-      (err: unknown) => log.debug({ err }, 'the open rows are not looked for before the record is taken over'),
-    );
+    // Before, everything would seem to be without an object.
+    if (caches.listed()) await queueOpenRows(database, open, log);
   };
+  // A pass may have asked for it. What the record lacked before may be open rows.
+  const stopTaking = epoch.onTaken(() => {
+    publisher.nudge();
+    void findOpenRows();
+  });
   // At once and not with the first recording: who led before and only slept must not record beside us.
   let isTaking = false;
   const takeRecord = async (): Promise<void> => {
     isTaking = true;
     try {
       await epoch.current();
-      publisher.nudge();
-      void findOpenRows();
     } catch (err) {
       log.debug({ err }, 'the record could not be taken over; it is tried again');
     } finally {
@@ -184,6 +183,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   }, retakeMs);
   void takeRecord();
   const stopComparing = [
+    stopTaking,
     database.onRestart(() => {
       epoch.renew();
       void takeRecord().then(() => queueAll(caches, agents, 'background'));

@@ -58,3 +58,19 @@ test('also when it is a Tenant that is recorded', async () => {
   await write();
   expect((await currentEpoch(store.database.db)).holder).toBe('leader');
 });
+
+test('says so whenever the record has become ours, whoever asked for it', async () => {
+  let times = 0;
+  const stop = epoch.onTaken(() => {
+    times += 1;
+  });
+  await Promise.all([epoch.current(), epoch.current()]);
+  expect(times).toBe(1);
+  epoch.renew();
+  await epoch.during(async () => undefined);
+  expect(times).toBe(2);
+  stop();
+  epoch.renew();
+  await epoch.current();
+  expect(times).toBe(2);
+});

@@ -18,6 +18,7 @@ export class LeaderEpoch {
   /** Grows whenever what was read may be older than what is there. */
   #turn = 0;
   #isCompared = false;
+  readonly #listeners = new Set<() => void>();
 
   /** `compare` makes the record have what the stream has; false when the stream cannot be asked. */
   constructor(
@@ -37,6 +38,12 @@ export class LeaderEpoch {
   /** Whether the record is ours and has what the stream has: before that nothing is published from it. */
   get isCompared(): boolean {
     return this.#isCompared;
+  }
+
+  /** Calls `listener` whenever the record has become ours, whoever asked for it; returns how to stop that. */
+  onTaken(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   /** Says that the record may not be what it was: it is taken over and compared again before anything is recorded. */
@@ -93,7 +100,10 @@ export class LeaderEpoch {
     const epoch = await takeOver(this.#database.db, this.#holder);
     const isCompared = await this.#compare(epoch);
     await this.#recount(epoch);
-    if (turn === this.#turn) this.#isCompared = isCompared;
+    if (turn === this.#turn) {
+      this.#isCompared = isCompared;
+      for (const listener of this.#listeners) listener();
+    }
     return epoch;
   }
 
