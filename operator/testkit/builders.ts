@@ -4,6 +4,7 @@ import { labels } from '../api/v1alpha1/names.ts';
 import type { Tenant, TenantSpec, TenantStatus } from '../api/v1alpha1/tenant.ts';
 import type { StoredObject } from '../kernel/object.ts';
 import type { ClaimObject } from '../resources/agent/claims.ts';
+import type { AgentTransition } from '../resources/agent/events.ts';
 import type { AgentObserved } from '../resources/agent/facts.ts';
 import type { AgentHistory, AgentRow, DeliveryState } from '../resources/agent/history.ts';
 import { startsAttempt } from '../resources/agent/machine.ts';
@@ -233,6 +234,15 @@ export function aRow(to: AgentRow['to'], overrides: RowOverrides = {}): AgentRow
       ...(lastError === undefined ? {} : { lastError }),
     },
   };
+}
+
+/** What is recorded of these transitions after the row `lastSeq`; their events wait for the publisher. */
+export function rowsOf(transitions: readonly AgentTransition[], lastSeq: number): readonly AgentRow[] {
+  return transitions.map(({ event, ...fact }, index) => {
+    const seq = lastSeq + 1 + index;
+    const waiting = { id: `event-${seq}`, type: event.type, state: 'Pending' } as const;
+    return { ...fact, seq, tenantId: 'acme', traceparent, event: waiting };
+  });
 }
 
 /** The record of these rows, oldest first. A row without a sequence of its own gets its place in the list. */

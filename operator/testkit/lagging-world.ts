@@ -12,7 +12,7 @@ import type { AgentTransition } from '../resources/agent/events.ts';
 import type { AgentRow } from '../resources/agent/history.ts';
 import type { AgentPod } from '../resources/agent/pod.ts';
 import { podResource } from '../resources/builtin.ts';
-import { aHistory, aNamespace, anAgent, aTenant, traceparent } from './builders.ts';
+import { aHistory, aNamespace, anAgent, aTenant, rowsOf, traceparent } from './builders.ts';
 import { FakeClock } from './clock.ts';
 import { type ModelPod, podMoves, podObject } from './model/pod-model.ts';
 import { specs } from './model/state.ts';
@@ -213,18 +213,7 @@ export class LaggingWorld {
   }
 
   #record(transitions: readonly AgentTransition[]): void {
-    const lastSeq = this.#rows.at(-1)?.seq ?? 0;
-    const added = transitions.map(({ event, ...fact }, index): AgentRow => {
-      const seq = lastSeq + 1 + index;
-      return {
-        ...fact,
-        seq,
-        tenantId: 'acme',
-        traceparent,
-        event: { id: `event-${seq}`, type: event.type, state: 'Pending' },
-      };
-    });
-    this.#rows = [...this.#rows, ...added];
+    this.#rows = [...this.#rows, ...rowsOf(transitions, this.#rows.at(-1)?.seq ?? 0)];
   }
 
   #pod(name: string): V1Pod | undefined {

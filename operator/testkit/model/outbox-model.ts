@@ -1,7 +1,7 @@
 import type { AgentTransition } from '../../resources/agent/events.ts';
 import type { AgentRow, DeliveryState } from '../../resources/agent/history.ts';
 import { type ConsistencyMover, consistencyMoves } from '../../store/tables/consistency.ts';
-import { traceparent } from '../builders.ts';
+import { rowsOf } from '../builders.ts';
 import { demand } from './explore.ts';
 import type { Change, ModelState } from './state.ts';
 
@@ -166,18 +166,7 @@ export function eventMoves(before: ModelState, after: ModelState): readonly stri
 
 /** The rows after a transaction; their events wait for the publisher. */
 export function recorded(rows: readonly AgentRow[], transitions: readonly AgentTransition[]): readonly AgentRow[] {
-  const lastSeq = rows.at(-1)?.seq ?? 0;
-  const added = transitions.map(({ event, ...fact }, index): AgentRow => {
-    const seq = lastSeq + 1 + index;
-    return {
-      ...fact,
-      seq,
-      tenantId: 'acme',
-      traceparent,
-      event: { id: `event-${seq}`, type: event.type, state: 'Pending' },
-    };
-  });
-  return kept([...rows, ...added]);
+  return kept([...rows, ...rowsOf(transitions, rows.at(-1)?.seq ?? 0)]);
 }
 
 /** Everything published and had at once: for models in which events are not the question. */
