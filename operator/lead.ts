@@ -23,8 +23,10 @@ import type { Logger } from './kernel/logger.ts';
 import { WorkQueue } from './kernel/queue.ts';
 import { type PassPorts, reconcilePass } from './kernel/reconcile.ts';
 import { LeaderEpoch } from './leader-epoch.ts';
+import { OpenRows } from './open-rows.ts';
 import { type PoolWork, poolPortsOf, queuePools, subscribePools } from './pools.ts';
 import { Quotas } from './quota.ts';
+import { RecordTaking } from './record-taking.ts';
 import { agentHistory } from './recorder.ts';
 import { agentPass } from './resources/agent/controller.ts';
 import { acknowledgedAfterMs } from './resources/agent/status-write.ts';
@@ -32,12 +34,13 @@ import { poolPass } from './resources/agentpool/controller.ts';
 import { AppliedChildren } from './resources/children.ts';
 import { tenantPass } from './resources/tenant/controller.ts';
 import type { Database } from './store/db.ts';
+import { openAggregates } from './store/repositories/history.ts';
 import { outboxOf } from './store/repositories/outbox.ts';
 import { retentionSweeps } from './store/repositories/retention.ts';
 import type { ControllerName, Metrics } from './telemetry/metrics.ts';
 import { traceFields, withSpan } from './telemetry/tracing.ts';
 import { tenantPortsOf } from './tenants.ts';
-import { isToldAcknowledged, isToldReady, queueAll, queueOpenRows, subscribe } from './wake.ts';
+import { isToldAcknowledged, isToldReady, queueAll, subscribe } from './wake.ts';
 import { executeWith, tellOperators, writeStatus } from './writes.ts';
 
 export type LeaderParts = {
@@ -55,10 +58,6 @@ export type LeaderParts = {
 const waitingMs = 1_000;
 /** A pass in hand when we are told to stop may take this long to finish. */
 const drainMs = 10_000;
-/** Rows without an object are looked for again this often, besides at the start and when the database returns. */
-const openRowsMs = 60_000;
-/** How soon a take-over that failed is tried again. */
-const retakeMs = 1_000;
 
 /**
  * What the leader does: reconciles agents and tenants and publishes their events, until it has to end. Told to stop
@@ -149,72 +148,34 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     ...quotas.subscribe((tenant) => tenants.addAfter(tenant, waitingMs)),
   ];
 
-  const open = {
-    agent: { queue: agents, cache: caches.agents },
-    agentpool: { queue: pools.queue, cache: caches.agentPools },
-    tenant: { queue: tenants, cache: caches.tenants },
-  };
-  const findOpenRows = async (): Promise<void> => {
-    // Before, everything would seem to be without an object.
-    if (caches.listed()) await queueOpenRows(database, open, log);
-  };
+  const openRows = openRowsOf(parts, { agents, tenants, pools });
   // A pass may have asked for it. What the record lacked before may be open rows.
-  const stopTaking = epoch.onTaken(() => {
+  const stopTelling = epoch.onTaken(() => {
     publisher.nudge();
-    void findOpenRows();
+    openRows.ask();
   });
-  // At once and not with the first recording: who led before and only slept must not record beside us.
-  let isTaking = false;
-  const takeRecord = async (): Promise<void> => {
-    isTaking = true;
-    try {
-      await epoch.current();
-    } catch (err) {
-      log.debug({ err }, 'the record could not be taken over; it is tried again');
-    } finally {
-      isTaking = false;
-    }
-  };
-  // Nothing is published before the comparison, and in a quiet cluster nobody else would ask for it again.
-  const retake = setInterval(() => {
-    if (isTaking || epoch.isCompared || !parts.broker.state.available || !database.available) return;
-    epoch.renew();
-    void takeRecord();
-  }, retakeMs);
-  void takeRecord();
-  const stopComparing = [
-    stopTaking,
-    database.onRestart(() => {
-      epoch.renew();
-      void takeRecord().then(() => queueAll(caches, agents, 'background'));
-    }),
-    parts.broker.onState(({ available }) => {
-      if (!available || epoch.isCompared) return;
-      epoch.renew();
-      void takeRecord();
-    }),
-  ];
+  const taking = new RecordTaking({ ...parts, epoch, onRestarted: () => queueAll(caches, agents, 'background') });
+  taking.start();
   await Promise.race([caches.whenSynced(), aborted(ending)]);
   publisher.start();
   consumers.start();
   retention.start();
   for (const controller of controllers) controller.start();
-  void findOpenRows();
-  const timer = setInterval(findOpenRows, openRowsMs);
+  openRows.ask();
   const stopListening = [
     database.onAvailability((available) => {
       queueAll(caches, agents, 'background');
       queuePools(caches, pools.queue);
       for (const tenant of caches.tenants.list()) tenants.add(tenant.metadata.name, 'background');
-      if (available) void findOpenRows();
+      if (available) openRows.ask();
     }),
     parts.broker.onState(() => queueAll(caches, agents, 'background', (agent) => !isToldReady(agent))),
   ];
 
   await aborted(ending);
-  for (const stop of [...unsubscribe, ...stopListening, ...stopComparing]) stop();
-  clearInterval(timer);
-  clearInterval(retake);
+  for (const stop of [...unsubscribe, ...stopListening, stopTelling]) stop();
+  taking.stop();
+  openRows.stop();
   await Promise.all(controllers.map((controller) => controller.stop(fence.broken.aborted ? 0 : drainMs)));
   await publisher.stop();
   await Promise.all([consumers.stop(), retention.stop()]);
@@ -277,5 +238,23 @@ function quotasOf(
       newest: (pool) => written.pools.newest(pool as CachedAgentPool) ?? pool,
       queue: pools.queue,
     },
+  });
+}
+
+/** Everything recorded that is not Deleted; a Tenant's rows are under its UID and its key is its name. */
+function openRowsOf(
+  { caches, clock, database, log }: LeaderParts,
+  { agents, pools, tenants }: { readonly agents: WorkQueue; readonly pools: PoolWork; readonly tenants: WorkQueue },
+): OpenRows<'agent' | 'agentpool' | 'tenant'> {
+  return new OpenRows({
+    kinds: {
+      agent: { queue: agents, cache: caches.agents, keyOf: ({ id }) => id },
+      agentpool: { queue: pools.queue, cache: caches.agentPools, keyOf: ({ id }) => id },
+      tenant: { queue: tenants, cache: caches.tenants, keyOf: ({ tenantId }) => tenantId },
+    },
+    read: (kind) => openAggregates(database.db, kind),
+    isListed: () => caches.listed(),
+    clock,
+    log,
   });
 }

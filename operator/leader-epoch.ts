@@ -15,6 +15,9 @@ export class LeaderEpoch {
   readonly #log: Logger;
   readonly #compare: (epoch: number) => Promise<boolean>;
   #epoch: Promise<number> | undefined;
+  /** The take-over under way, and the one that waits for it to end: two at once would refuse each other. */
+  #running: Promise<number> | undefined;
+  #next: Promise<number> | undefined;
   /** Grows whenever what was read may be older than what is there. */
   #turn = 0;
   #isCompared = false;
@@ -38,6 +41,11 @@ export class LeaderEpoch {
   /** Whether the record is ours and has what the stream has: before that nothing is published from it. */
   get isCompared(): boolean {
     return this.#isCompared;
+  }
+
+  /** Whether a take-over is under way. */
+  get isTaking(): boolean {
+    return this.#running !== undefined;
   }
 
   /** Calls `listener` whenever the record has become ours, whoever asked for it; returns how to stop that. */
@@ -95,7 +103,28 @@ export class LeaderEpoch {
     }
   }
 
-  async #takeOver(): Promise<number> {
+  /** One at a time: asked for while one is under way, a further one follows it, however often it was asked for. */
+  #takeOver(): Promise<number> {
+    if (this.#running === undefined) return this.#begin();
+    this.#next ??= this.#running.then(
+      () => this.#begin(),
+      () => this.#begin(),
+    );
+    return this.#next;
+  }
+
+  #begin(): Promise<number> {
+    this.#next = undefined;
+    const taken = this.#take().finally(() => {
+      this.#running = this.#next;
+    });
+    this.#running = taken;
+    return taken;
+  }
+
+  async #take(): Promise<number> {
+    // Leading may have ended while this one waited.
+    if (!this.#fence.holds()) throw notLeader();
     const turn = this.#turn;
     const epoch = await takeOver(this.#database.db, this.#holder);
     const isCompared = await this.#compare(epoch);

@@ -3,15 +3,12 @@ import type { V1Pod } from '@kubernetes/client-node';
 import { labels } from './api/v1alpha1/names.ts';
 import type { CachedAgent, CachedTenant, Caches, WrittenObjects } from './caches.ts';
 import type { Expectations } from './kernel/expectations.ts';
-import type { Logger } from './kernel/logger.ts';
 import { controllerUid, refOf } from './kernel/object.ts';
 import type { Lane, WorkQueue } from './kernel/queue.ts';
 import type { LeaderParts } from './lead.ts';
 import { isTakenAway } from './resources/agent/facts.ts';
 import { type AppliedChildren, isUnedited } from './resources/children.ts';
 import { troubleOf } from './resources/runtime.ts';
-import type { Database } from './store/db.ts';
-import { openAggregates } from './store/repositories/history.ts';
 
 /** Totals of agents in a Tenant's status follow at this pace: they are for people, and each is a write. */
 const tenantTotalsMs = 30_000;
@@ -139,24 +136,4 @@ export function isToldReady(agent: CachedAgent): boolean {
 export function isToldAcknowledged(agent: CachedAgent): boolean {
   const { conditions = [], consistency } = agent.status ?? {};
   return consistency?.state === 'Acknowledged' && conditions.every(({ type }) => type !== 'EventsAcknowledged');
-}
-
-type OpenKind = { readonly queue: WorkQueue; readonly cache: { get(uid: string): object | undefined } };
-
-/** Whatever has rows, no Deleted row and no object: theirs is the only key that no watch delivers. */
-export async function queueOpenRows(
-  database: Database,
-  kinds: Readonly<Record<string, OpenKind>>,
-  log: Logger,
-): Promise<void> {
-  try {
-    for (const [kind, { queue, cache }] of Object.entries(kinds)) {
-      for await (const { id, tenantId } of openAggregates(database.db, kind)) {
-        // All that stand are queued by their caches: looking at each of thousands every minute would be load for nothing.
-        if (cache.get(id) === undefined) queue.add(kind === 'tenant' ? tenantId : id, 'background');
-      }
-    }
-  } catch (err) {
-    log.debug({ err }, 'the open rows could not be read; they are when the database is back');
-  }
 }
