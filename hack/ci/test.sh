@@ -8,7 +8,8 @@ usage: test.sh LEVEL…
 
 Runs the tests of each LEVEL (unit, integration, proof, e2e), also when an earlier one failed,
 and prints as its last line: N passed, N failed. Exits 0 only when nothing failed and
-every level really ran. Reports are in dist/reports.
+every level really ran; where a runner failed beside its tests, its complaints are above that
+line. Reports are in dist/reports.
 USAGE
 }
 
@@ -28,12 +29,12 @@ run_level() {
 (($# > 0)) || { usage >&2; exit 2; }
 [[ $1 != -h && $1 != --help ]] || { usage; exit 0; }
 mkdir -p "$reports"
-for level; do rm -f "$reports/$level".{json,exit}; done
+for level; do rm -f "$reports/$level".{json,exit,stderr}; done
 trap 'exit 130' INT
 trap 'exit 143' TERM
 for level; do
   echo "=== $level" >&2
-  run_level "$level" </dev/null
+  { run_level "$level" </dev/null 2>&1 >&3 3>&- | tee "$reports/$level.stderr" >&2; } 3>&1
   echo $? >"$reports/$level.exit"
 done
 node hack/ci/totals.ts "$reports" "$@"

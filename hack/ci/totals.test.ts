@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { closingLine, table, total } from './totals.ts';
 
 function file(status: string, ...tests: readonly string[]) {
-  return { name: 'a.test.ts', status, assertionResults: tests.map(outcome) };
+  return { name: 'a.test.ts', status, message: 'no such module\nin line 1', assertionResults: tests.map(outcome) };
 }
 
 function outcome(status: string) {
@@ -16,7 +16,7 @@ function report(...testResults: readonly object[]) {
 describe('a level', () => {
   test('that passed counts its tests', () => {
     const result = total('unit', { report: report(file('passed', 'passed', 'passed')), exitCode: 0 });
-    expect(result).toEqual({ level: 'unit', passed: 2, failed: 0, failures: [], problems: [] });
+    expect(result).toEqual({ level: 'unit', passed: 2, failed: 0, failures: [], problems: [], said: [] });
   });
 
   test('counts its failed tests once, not once more for the exit code', () => {
@@ -35,7 +35,9 @@ describe('a level', () => {
       passed: 1,
       failed: 1,
     });
-    expect(total('unit', { report: report(file('failed', 'passed')), exitCode: 1 }).failed).toBe(1);
+    const { failed, problems } = total('unit', { report: report(file('failed', 'passed')), exitCode: 1 });
+    expect(failed).toBe(1);
+    expect(problems).toEqual(['a.test.ts failed as a whole: no such module']);
   });
 
   test.each([
@@ -51,11 +53,48 @@ describe('a level', () => {
   });
 });
 
+describe('the reason of a level', () => {
+  const passed = report(file('passed', 'passed'));
+
+  test('whose runner failed beside its tests is what the runner complained about', () => {
+    const result = total('integration', {
+      report: passed,
+      exitCode: 1,
+      stderr: 'noise\nerror during close Error: it broke\n',
+    });
+    expect(result).toMatchObject({ failed: 1, said: ['error during close Error: it broke'] });
+  });
+
+  test('is told also beside tests that failed, and counts for nothing', () => {
+    const stderr = '⎯⎯ Unhandled Errors ⎯⎯\n⎯⎯ Unhandled Rejection ⎯⎯\nError: it broke\n';
+    const result = total('integration', { report: report(file('failed', 'failed')), exitCode: 1, stderr });
+    expect(result).toMatchObject({ failed: 1, problems: [], said: ['Unhandled Rejection', 'Error: it broke'] });
+  });
+
+  test('is the last it wrote when it complained about nothing', () => {
+    const result = total('e2e', { report: undefined, exitCode: 1, stderr: 'up.sh: no cluster came up\n' });
+    expect(result.said).toEqual(['up.sh: no cluster came up']);
+  });
+
+  test('is not looked for where nothing failed, or tests have said it', () => {
+    const stderr = 'a warning\n';
+    expect(total('unit', { report: passed, exitCode: 0, stderr }).said).toEqual([]);
+    expect(total('unit', { report: report(file('failed', 'failed')), exitCode: 1, stderr }).said).toEqual([]);
+  });
+});
+
 test('the closing line holds the sums, and nothing else', () => {
   const levels = [
-    { level: 'unit', passed: 3, failed: 0, failures: [], problems: [] },
-    { level: 'e2e', passed: 4, failed: 2, failures: ['it works: expected 1'], problems: ['there is no report'] },
+    { level: 'unit', passed: 3, failed: 0, failures: [], problems: [], said: [] },
+    {
+      level: 'e2e',
+      passed: 4,
+      failed: 2,
+      failures: ['it works: expected 1'],
+      problems: ['there is no report'],
+      said: ['it broke'],
+    },
   ];
   expect(closingLine(levels)).toBe('7 passed, 2 failed');
-  expect(table(levels).split('\n')).toHaveLength(4);
+  expect(table(levels).split('\n')).toHaveLength(5);
 });
