@@ -1,15 +1,19 @@
 import { randomUUID } from 'node:crypto';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Adopter } from './adopter.ts';
+import { cloudEventHeaders } from './events/cloud-event.ts';
 import type { NatsBroker } from './events/nats-broker.ts';
 import { Publisher } from './events/publisher.ts';
+import { type EventDraft, encode } from './events/registry.ts';
 import { systemClock } from './kernel/clock.ts';
 import { silentLogger } from './kernel/logger.ts';
 import { LeaderEpoch } from './leader-epoch.ts';
-import { readHistory } from './store/repositories/history.ts';
+import { openAggregates, openAggregatesOf, readHistory } from './store/repositories/history.ts';
+import { placesUsed } from './store/repositories/ledger.ts';
 import { outboxOf } from './store/repositories/outbox.ts';
 import { recordTransitions } from './store/repositories/recording.ts';
-import { encodedRecording, everythingIn, openTestBroker, untilAvailable, upTo } from './testkit/events.ts';
+import { removeEndedAggregates } from './store/repositories/retention.ts';
+import { aDraft, encodedRecording, everythingIn, openTestBroker, untilAvailable, upTo } from './testkit/events.ts';
 import { eventually } from './testkit/eventually.ts';
 import { startNats, type TestNats } from './testkit/nats.ts';
 import { openTestDatabase, startStore, type TestStore } from './testkit/store.ts';
@@ -224,3 +228,69 @@ test('without a broker recording goes on and nothing is published until both cou
   publisher.nudge();
   await drained();
 });
+
+describe('a story whose first events neither the record nor the stream has any more', () => {
+  test('is open, holds its place, goes on after its last event, and is removed when it is over', async () => {
+    const { db } = store.database;
+    const [agent, over, tenant] = [randomUUID(), randomUUID(), randomUUID()];
+    const held = { tenantId: 'kept', data: phaseData('Starting', 'ContainersCreated') };
+    await putOnStream({ ...held, type: 'agent.starting', aggregate: { kind: 'agent', id: agent }, seq: 7 });
+    await putOnStream({
+      type: 'agent.deleted',
+      aggregate: { kind: 'agent', id: over },
+      seq: 9,
+      data: phaseData('Deleted', 'AgentDeleted'),
+    });
+    const resumed = { name: 'kept', reason: 'Resumed' };
+    const told = { type: 'tenant.resumed', aggregate: { kind: 'tenant', id: tenant } } as const;
+    await putOnStream({ ...told, tenantId: 'kept', seq: 3, data: resumed });
+    epoch.renew();
+    await epoch.current();
+
+    expect(adopted).toBe(3);
+    expect(await everyOne(openAggregates(db, 'agent'))).toEqual([{ id: agent, tenantId: 'kept' }]);
+    expect(await openAggregatesOf(db, 'tenant', 'kept')).toEqual([tenant]);
+    expect(await placesUsed(db, 'kept', 'agents')).toBe(1);
+    await recordNext(agent, 8);
+    await drained();
+    expect((await readHistory(db, 'agent', agent)).last?.seq).toBe(8);
+    await db.updateTable('outbox').set({ state: 'Acknowledged' }).execute();
+    expect((await removeEndedAggregates(db, -1_000, undefined)).removed).toBe(2);
+  });
+
+  test('has its first event in the record when that is found behind later ones', async () => {
+    const { db } = store.database;
+    const id = randomUUID();
+    const aggregate = { kind: 'agent', id };
+    await putOnStream({ aggregate, seq: 2 });
+    epoch.renew();
+    await epoch.current();
+    expect((await readHistory(db, 'agent', id)).latestByPhase.Created?.reason).toBe('BeginningLost');
+    await putOnStream({ type: 'agent.created', aggregate, seq: 1, data: phaseData('Created', 'Accepted') });
+    epoch.renew();
+    await epoch.current();
+    expect(adopted).toBe(2);
+    const { last, latestByPhase } = await readHistory(db, 'agent', id);
+    expect(latestByPhase.Created).toMatchObject({ reason: 'Accepted', event: { state: 'Published' } });
+    expect(last?.seq).toBe(2);
+  });
+});
+
+function phaseData(phase: string, reason: string): EventDraft['data'] {
+  return { namespace: 'team', name: 'writer', attempt: 1, phase, reason };
+}
+
+/** Publishes an event that the record does not know. */
+async function putOnStream(over: Partial<EventDraft>): Promise<void> {
+  const draft = aDraft(over);
+  const encoded = encode(draft);
+  const headers = cloudEventHeaders({ ...encoded, kind: draft.aggregate.kind, aggregateId: draft.aggregate.id });
+  const { eventId: messageId, envelope: payload, subject } = encoded;
+  await broker.publish({ subject, payload, headers, messageId });
+}
+
+async function everyOne<Item>(items: AsyncIterable<Item>): Promise<readonly Item[]> {
+  const all: Item[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}

@@ -148,7 +148,8 @@ async function found(id: string): Promise<FoundEvent> {
   const [event] = outbox;
   if (event === undefined) throw new Error('a recording has an event');
   const place = { streamCreated, streamSeq: 9, phase: 'Starting', reason: 'Found', attempt: 1, detail: {} };
-  return { ...event, kind: aggregate.kind, aggregateId: id, tenantId, ...place };
+  const first = { eventId: event.eventId, eventType: event.eventType, phase: 'Starting' };
+  return { ...event, kind: aggregate.kind, aggregateId: id, tenantId, first, ...place };
 }
 
 async function adopted(events: readonly FoundEvent[]): Promise<void> {

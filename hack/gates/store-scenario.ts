@@ -342,6 +342,7 @@ function found(aggregateId: string, eventId: string): FoundEvent {
     reason: 'Accepted',
     attempt: 1,
     detail: { namespace: 'team', name: 'writer' },
+    first: { eventId: `${eventId.slice(0, -3)}001`, eventType: 'agent.created', phase: 'Created' },
   };
 }
 

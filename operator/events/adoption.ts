@@ -78,6 +78,7 @@ export function foundEvent(message: StoredMessage, streamCreated: string): Found
     reason: String(data.reason),
     attempt: typeof data.attempt === 'number' ? data.attempt : 0,
     detail: detailOf(event.event_type, data, Date.parse(event.occurred_at)),
+    first: firstOf(kind, event.agent_id),
   };
 }
 
@@ -89,8 +90,9 @@ function decoded(text: string): AnyEvent | undefined {
   }
 }
 
-/** Phases as the controllers record them; an Agent's are in its events. */
+/** Phases as the controllers record them; an Agent's are in its events as well. */
 const phases: Readonly<Record<string, string>> = {
+  'agent.created': 'Created',
   'agentpool.created': 'Created',
   'agentpool.scaled': 'Created',
   'agentpool.updated': 'Created',
@@ -100,6 +102,12 @@ const phases: Readonly<Record<string, string>> = {
   'tenant.resumed': 'Active',
   'tenant.deleted': 'Deleted',
 };
+
+/** Every story begins with `created`. */
+function firstOf(kind: string, id: string): FoundEvent['first'] {
+  const eventType = `${kind}.created`;
+  return { eventId: eventId({ kind, id }, 1), eventType, phase: phases[eventType] ?? 'Created' };
+}
 
 function phaseOf(type: string, data: Readonly<Record<string, unknown>>): string | undefined {
   return typeof data.phase === 'string' ? data.phase : phases[type];

@@ -22,7 +22,12 @@ export type FoundEvent = {
   readonly reason: string;
   readonly attempt: number;
   readonly detail: Readonly<Record<string, unknown>>;
+  /** What is known of the first event of its aggregate whether the stream still has it or not. */
+  readonly first: { readonly eventId: string; readonly eventType: string; readonly phase: string };
 };
+
+/** The reason of a row that stands in the place of a first one which neither the record nor the stream has any more. */
+export const beginningLost = 'BeginningLost';
 
 export type Adoption = {
   /** Events that were not in the record. */
@@ -80,7 +85,11 @@ export async function adopt(trx: Trx, epoch: number, actor: string, found: reado
     trx,
     found.filter(({ eventId }) => !apart.has(eventId)),
   );
-  for (const event of adopted.toSorted((a, b) => a.seq - b.seq)) await add(trx, epoch, actor, event);
+  for (const event of adopted.toSorted((a, b) => a.seq - b.seq)) {
+    if (event.seq === 1) await removeStandIn(trx, event);
+    await add(trx, epoch, actor, event);
+  }
+  await addStandIns(trx, epoch, adopted);
   if (forked.length > 0) {
     await sql`/*park_forked*/
       with parked as (
@@ -102,7 +111,7 @@ async function knownOf(db: Db, found: readonly FoundEvent[]): Promise<ReadonlyMa
   const { rows } = await sql<Known>`
     select t.aggregate_id as id, t.seq, t.event_id, o.envelope, o.state
     from unnest(${found.map(({ aggregateId }) => aggregateId)}::text[], ${found.map(({ seq }) => seq)}::integer[]) as asked(id, seq)
-    join transition t on t.aggregate_id = asked.id and t.seq = asked.seq
+    join transition t on t.aggregate_id = asked.id and t.seq = asked.seq and t.reason <> ${beginningLost}
     left join outbox o on o.aggregate_id = t.aggregate_id and o.aggregate_seq = t.seq`.execute(db);
   return new Map(rows.map((row) => [`${row.id}/${row.seq}`, row]));
 }
@@ -136,6 +145,35 @@ async function add(trx: Trx, epoch: number, actor: string, event: FoundEvent): P
     values (${actor}, 'event.adopted', ${kind}, ${aggregateId}, ${tenantId}, null,
       jsonb_build_object('leader_epoch', ${epoch}::bigint, 'event_id', ${event.eventId}::text, 'stream_seq', ${event.streamSeq}::bigint,
         'from', null, 'to', jsonb_build_object('seq', ${event.seq}::integer, 'event_type', ${event.eventType}::text)))`.execute(
+    trx,
+  );
+}
+
+/**
+ * Gives an aggregate whose first row is nowhere a row in its place, without an event to send: whatever looks for what
+ * is open, holds a place or may be removed looks at first rows. Its time is that of the earliest event there is.
+ */
+async function addStandIns(trx: Trx, epoch: number, adopted: readonly FoundEvent[]): Promise<void> {
+  const earliest = new Map<string, FoundEvent>();
+  for (const event of adopted.toSorted((a, b) => b.seq - a.seq)) earliest.set(event.aggregateId, event);
+  const cut = [...earliest.values()].filter(({ seq }) => seq > 1);
+  if (cut.length === 0) return;
+  const rows = cut.map(({ aggregateId, detail, first, kind, occurredAt, tenantId }) => ({
+    ...{ kind, id: aggregateId, tenant: tenantId, at: occurredAt, ...first },
+    detail: { namespace: detail.namespace, name: detail.name },
+  }));
+  await sql`/*adopt_beginning*/
+    insert into transition (aggregate_kind, aggregate_id, seq, tenant_id, from_phase, to_phase, reason, attempt,
+      observed_at, leader_epoch, event_id, event_type, detail)
+    select kind, id, 1, tenant, null, phase, ${beginningLost}, 1, at, ${epoch}::bigint, "eventId", "eventType", detail
+    from json_to_recordset(${JSON.stringify(rows)}::json) as row(kind text, id text, tenant text, phase text,
+      at timestamptz, "eventId" uuid, "eventType" text, detail jsonb)
+    on conflict (aggregate_id, seq) do nothing`.execute(trx);
+}
+
+/** The stream has the first event after all, behind later ones: it was published again. */
+async function removeStandIn(trx: Trx, { aggregateId }: FoundEvent): Promise<void> {
+  await sql`delete from transition where aggregate_id = ${aggregateId} and seq = 1 and reason = ${beginningLost}`.execute(
     trx,
   );
 }

@@ -5,7 +5,7 @@ export type TransitionTable = {
   aggregate_kind: string;
   /** The UID of the custom resource. */
   aggregate_id: string;
-  /** 1, 2, 3, … without gaps. */
+  /** 1, 2, 3, … without gaps, but for what neither a restored record nor the stream had: then only the 1 is stood in for. */
   seq: number;
   tenant_id: string;
   from_phase: string | null;
