@@ -24,6 +24,8 @@ type AgentWork = {
   readonly applied: AppliedChildren;
   /** The last pod of an agent that the cluster took away, by the agent's UID, until the next is there. */
   readonly evicted: Map<string, string>;
+  /** UIDs of Agents whose end the watch has told of, until it is recorded. */
+  readonly gone: Set<string>;
   readonly epoch: LeaderEpoch;
   readonly histories: AgentHistories;
   readonly publisher: Publisher;
@@ -34,7 +36,7 @@ type AgentWork = {
 };
 
 export function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
-  const { applied, evicted, expectations, written, epoch, histories, publisher, quotas, traces } = work;
+  const { applied, evicted, gone, expectations, written, epoch, histories, publisher, quotas, traces } = work;
   const { broker, caches, client, config, database, log, metrics } = parts;
   /** Its story is over: also what came after its DELETE event, such as the answer to a write, is kept no longer. */
   const forget = (uid: string): void => {
@@ -42,13 +44,15 @@ export function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
     expectations.forget(uid);
     written.forget(uid);
     evicted.delete(uid);
+    gone.delete(uid);
   };
   return {
     ...tenancySources(caches),
     synced: caches.synced,
     agent: (uid) => written.newest(caches.agents.get(uid)),
+    // A UID never comes back: only of one that the watch did not tell of may the cache be behind.
     isStanding: async (uid, namespace, name) =>
-      (await client.get({ resource: agentResource, namespace, name }))?.metadata.uid === uid,
+      !gone.has(uid) && (await client.get({ resource: agentResource, namespace, name }))?.metadata.uid === uid,
     podsOf: (uid) => caches.pods.byIndex('controller', uid) as unknown as readonly V1Pod[],
     podNamed: async (namespace, name) =>
       (await client.get({ resource: podResource, namespace, name })) as V1Pod | undefined,
@@ -80,7 +84,8 @@ export function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
     history: async (uid) => {
       const history = await histories.of(uid);
       const last = lastRow(history);
-      if (last?.to === 'Deleted') forget(uid);
+      const wasNever = history.kind === 'known' && last === undefined && caches.agents.get(uid) === undefined;
+      if (last?.to === 'Deleted' || wasNever) forget(uid);
       else if (last?.traceparent !== undefined) traces.set(uid, last.traceparent);
       return history;
     },
@@ -91,21 +96,19 @@ export function agentPortsOf(parts: LeaderParts, work: AgentWork): AgentPorts {
     newTraceparent: () => activeTraceparent() ?? formatTraceparent(newTraceContext()),
     defaultRuntimeClass: config.defaultRuntimeClass,
     apply: async (resource, object) => applied.remember(resource, object, await client.apply(resource, object)),
-    record: (observed, transitions) =>
-      histories.recording(observed.uid, () =>
-        recordAgent(
-          {
-            database,
-            epoch,
-            metrics,
-            log,
-            recorded: () => publisher.nudge(observed.uid),
-            freed: (tenant) => quotas.freed(tenant),
-          },
-          observed,
-          transitions,
-        ),
-      ),
+    record: async (observed, transitions) => {
+      const { uid } = observed;
+      const recorder = {
+        database,
+        epoch,
+        metrics,
+        log,
+        recorded: () => publisher.nudge(uid),
+        freed: (tenant: string) => quotas.freed(tenant),
+      };
+      await histories.recording(uid, () => recordAgent(recorder, observed, transitions));
+      if (transitions.at(-1)?.to === 'Deleted') forget(uid);
+    },
     execute: (action) => executeWith(client, log, action),
     writeStatus: async ({ resource, object, status }) => {
       const stored = await writeStatus<CachedAgent>(client, resource, object as Agent & StoredObject, status);

@@ -11,7 +11,7 @@ import type { StreamAlarm } from './events/stream-alarms.ts';
 import type { Clock } from './kernel/clock.ts';
 import type { Logger } from './kernel/logger.ts';
 import type { Database } from './store/db.ts';
-import { acknowledgementStoreOf } from './store/repositories/acknowledgement.ts';
+import { type AcknowledgedEvent, acknowledgementStoreOf } from './store/repositories/acknowledgement.ts';
 import { auditStoreOf } from './store/repositories/audit.ts';
 import { projectionStoreOf } from './store/repositories/projection.ts';
 import type { Metrics } from './telemetry/metrics.ts';
@@ -27,8 +27,8 @@ export type ConsumersParts = {
 };
 
 export type ConsumersHooks = {
-  /** Events of these aggregates were acknowledged. */
-  readonly onAcknowledged: (aggregateIds: readonly string[]) => void;
+  /** It is committed that these events were acknowledged. */
+  readonly onAcknowledged: (events: readonly AcknowledgedEvent[]) => void;
   /** What stands in the way of acknowledging has changed. */
   readonly onObstacle: () => void;
   /** A required consumer, or the room of the stream, needs somebody to look at it. */

@@ -70,16 +70,26 @@ describe('the history of an agent', () => {
     expect(database.reads).toBe(1);
   });
 
-  test('is read again when its newest event was acknowledged, and only then', async () => {
+  test('follows what consumers have acknowledged', async () => {
     const { database, histories } = setUp();
-    await histories.recording('u', async () => aHistory(created, aRow('Scheduled', { seq: 2, state: 'Pending' })));
-    histories.acknowledged(['u', 'unheard-of']);
-    await histories.of('u');
+    const scheduled = aRow('Scheduled', { seq: 2, state: 'Published' });
+    await histories.recording('u', async () => aHistory(created, scheduled));
+    histories.acknowledged([
+      { aggregateId: 'u', eventId: 'event-2' },
+      { aggregateId: 'unheard-of', eventId: 'event-9' },
+    ]);
+    const event = { ...scheduled.event, state: 'Acknowledged' } as const;
+    expect(await histories.of('u')).toEqual(aHistory(created, { ...scheduled, event }));
     expect(database.reads).toBe(0);
-    histories.settled(ids, new Map([['event-2', settledAt]]));
-    histories.acknowledged(['u']);
+  });
+
+  test('is not kept when an event was acknowledged while it was read', async () => {
+    const { database, histories } = setUp();
+    const read = histories.of('u');
+    histories.acknowledged([{ aggregateId: 'u', eventId: 'event-1' }]);
+    await read;
     await histories.of('u');
-    expect(database.reads).toBe(1);
+    expect(database.reads).toBe(2);
   });
 
   test('is not kept when an event was settled while it was recorded or read', async () => {

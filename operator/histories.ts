@@ -1,5 +1,6 @@
 import type { Clock } from './kernel/clock.ts';
 import type { AgentHistory, AgentRow } from './resources/agent/history.ts';
+import type { AcknowledgedEvent } from './store/repositories/acknowledgement.ts';
 
 /** Others have a say in what became of an event (consumers acknowledge, people skip): for so long it is not asked. */
 const believedMs = 10_000;
@@ -54,11 +55,16 @@ export class AgentHistories {
     }
   }
 
-  /** Consumers have had events of these agents: where that may be the newest one it is read anew. */
-  acknowledged(uids: readonly string[]): void {
-    for (const uid of uids) {
+  /** It was committed that consumers have had these events. */
+  acknowledged(events: readonly AcknowledgedEvent[]): void {
+    for (const { aggregateId: uid, eventId } of events) {
       this.#inHand.delete(uid);
-      if (this.#entries.get(uid)?.history.last?.event.state === 'Published') this.#entries.delete(uid);
+      const entry = this.#entries.get(uid);
+      if (entry === undefined) continue;
+      const history = withEvents(entry.history, (event) =>
+        event.id === eventId ? { ...event, state: 'Acknowledged' } : event,
+      );
+      this.#entries.set(uid, { ...entry, history });
     }
   }
 
@@ -89,15 +95,20 @@ export class AgentHistories {
 
 /** Undefined when none of the rows tells of what was published. */
 function withPublished(history: Known, publishedAt: ReadonlyMap<string, Date>): Known | undefined {
-  const { last, latestByPhase } = history;
   const isTold = (row: AgentRow | undefined) => row !== undefined && publishedAt.has(row.event.id);
-  if (last === undefined || !Object.values(latestByPhase).some(isTold)) return undefined;
-  const told = (row: AgentRow): AgentRow => {
-    const at = publishedAt.get(row.event.id)?.getTime();
-    if (at === undefined) return row;
-    const { lastError: _, ...event } = row.event;
-    return { ...row, event: { ...event, state: 'Published', publishedAt: at } };
-  };
+  if (!Object.values(history.latestByPhase).some(isTold)) return undefined;
+  return withEvents(history, (event) => {
+    const at = publishedAt.get(event.id)?.getTime();
+    if (at === undefined) return event;
+    const { lastError: _, ...told } = event;
+    return { ...told, state: 'Published', publishedAt: at };
+  });
+}
+
+/** The same rows with what became of their events. */
+function withEvents(history: Known, became: (event: AgentRow['event']) => AgentRow['event']): Known {
+  const { last, latestByPhase } = history;
+  const told = (row: AgentRow): AgentRow => ({ ...row, event: became(row.event) });
   const rows = Object.entries(latestByPhase).map(([phase, row]) => [phase, told(row)] as const);
-  return { ...history, last: told(last), latestByPhase: Object.fromEntries(rows) };
+  return { ...history, last: last && told(last), latestByPhase: Object.fromEntries(rows) };
 }

@@ -83,6 +83,8 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     isAvailable: () => database.available,
     clock,
   });
+  // What becomes of an event is shown in the status of its Agent: of one that is gone it changes nothing.
+  const isShown = (uid: string) => caches.agents.get(uid) !== undefined;
   const publisher = new Publisher({
     outbox: outboxOf(database.db),
     broker: parts.broker,
@@ -90,17 +92,17 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     metrics,
     onSettled: (aggregates, publishedAt) => {
       histories.settled(aggregates, publishedAt);
-      for (const id of aggregates) agents.add(id);
+      for (const id of aggregates) if (isShown(id)) agents.add(id);
       consumers.nudge();
     },
     onSequenceReused: (message) => consumers.suspect(message),
     isHeld: () => !epoch.isCompared,
   });
   const consumers = new Consumers(parts, {
-    onAcknowledged: (aggregates) => {
+    onAcknowledged: (events) => {
       // A pass in between ends the delay: it must see what this one would have.
-      histories.acknowledged(aggregates);
-      for (const id of aggregates) agents.addAfter(id, acknowledgedAfterMs);
+      histories.acknowledged(events);
+      for (const { aggregateId } of events) if (isShown(aggregateId)) agents.addAfter(aggregateId, acknowledgedAfterMs);
     },
     onObstacle: () => queueAll(caches, agents, 'background', (agent) => !isToldAcknowledged(agent)),
     onAlarm: ({ reason, message }) => tellOperators(parts, reason, message),
@@ -116,11 +118,13 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
   const quotas = quotasOf(parts, { agents, pools }, { agents: written.agents, pools: pools.written });
   const applied = new AppliedChildren();
   const evicted = new Map<string, string>();
+  const gone = new Set<string>();
   const agentPorts = agentPortsOf(parts, {
     expectations,
     written: written.agents,
     applied,
     evicted,
+    gone,
     epoch,
     histories,
     publisher,
@@ -143,7 +147,7 @@ export async function lead(given: LeaderParts, { ending, fence }: Leadership): P
     controllerOf('tenant', tenants, tenantPass(tenantPorts), parts, () => undefined),
   ];
   const unsubscribe = [
-    ...subscribe(parts, { agents, tenants, expectations, written, applied, evicted }),
+    ...subscribe(parts, { agents, tenants, expectations, written, applied, evicted, gone }),
     ...subscribePools(caches, pools),
     ...quotas.subscribe((tenant) => tenants.addAfter(tenant, waitingMs)),
   ];

@@ -20,11 +20,12 @@ type Work = {
   readonly written: { readonly agents: WrittenObjects<CachedAgent>; readonly tenants: WrittenObjects<CachedTenant> };
   readonly applied: AppliedChildren;
   readonly evicted: Map<string, string>;
+  readonly gone: Set<string>;
 };
 
 /** Watch → key: what changed is dropped, only the keys it concerns travel on. Returns how to stop. */
 export function subscribe({ caches }: LeaderParts, work: Work): readonly (() => void)[] {
-  const { agents, tenants, expectations, written, applied, evicted } = work;
+  const { agents, tenants, expectations, written, applied, evicted, gone } = work;
   const lane = (initial: boolean): Lane => (initial ? 'background' : 'urgent');
   const tenantsNaming = (namespace: string) =>
     caches.tenants.byIndex('named', namespace).map((tenant) => tenant.metadata.name);
@@ -34,6 +35,8 @@ export function subscribe({ caches }: LeaderParts, work: Work): readonly (() => 
       const { uid, namespace = '' } = agent.metadata;
       if (type === 'deleted') written.agents.forget(uid);
       if (type === 'deleted') evicted.delete(uid);
+      if (type === 'deleted') gone.add(uid);
+      if (type === 'added') gone.delete(uid);
       agents.add(uid, lane(initial));
       if (type === 'modified' && previous?.status?.phase === agent.status?.phase) return;
       for (const tenant of tenantsNaming(namespace)) tenants.addAfter(tenant, tenantTotalsMs);

@@ -79,7 +79,7 @@ function watch(required: readonly string[] = ['billing']): Watched {
     required,
     log: silentLogger,
     pollMs: 20,
-    onAcknowledged: (ids) => ids.forEach((id) => void acknowledged.add(id)),
+    onAcknowledged: (events) => events.forEach(({ aggregateId }) => void acknowledged.add(aggregateId)),
     onObstacle: (now) => {
       obstacle = now;
     },

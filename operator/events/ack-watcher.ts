@@ -1,7 +1,11 @@
 import { type Clock, pause, systemClock } from '../kernel/clock.ts';
 import { classify } from '../kernel/errors.ts';
 import type { Logger } from '../kernel/logger.ts';
-import type { AcknowledgementStore, UnacknowledgedEvent } from '../store/repositories/acknowledgement.ts';
+import type {
+  AcknowledgedEvent,
+  AcknowledgementStore,
+  UnacknowledgedEvent,
+} from '../store/repositories/acknowledgement.ts';
 import { acknowledged, type GivenUp, passed, type RequiredConsumer, type StreamView } from './acknowledged.ts';
 import type { StreamLimits } from './auditor-checks.ts';
 import type { Broker } from './broker.ts';
@@ -33,8 +37,8 @@ export type AckWatcherOptions = {
   readonly required: readonly string[];
   readonly limits: StreamLimits;
   readonly log: Logger;
-  /** Called with the aggregates of events that were acknowledged. */
-  readonly onAcknowledged?: (aggregateIds: readonly string[]) => void;
+  /** Called when it is committed that these events were acknowledged. */
+  readonly onAcknowledged?: (events: readonly AcknowledgedEvent[]) => void;
   /** Called on every change of what stands in the way. */
   readonly onObstacle?: (obstacle: AckObstacle | undefined) => void;
   /** Called once for each thing about a required consumer that a person should look at. */
@@ -262,9 +266,9 @@ export class AckWatcher {
   async #mark(events: readonly UnacknowledgedEvent[]): Promise<void> {
     if (events.length === 0) return;
     const { metrics, onAcknowledged, store } = this.#options;
-    const aggregates = await store.markAcknowledged(events.map(({ eventId }) => eventId));
+    const marked = await store.markAcknowledged(events.map(({ eventId }) => eventId));
     metrics?.eventsAcknowledged(events.length);
-    onAcknowledged?.(aggregates);
+    onAcknowledged?.(marked);
   }
 
   /** A sequence at one end of a page under which the stream has another message than ours. */

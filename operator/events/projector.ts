@@ -29,6 +29,10 @@ export type ProjectorOptions = {
   readonly clock?: Clock;
 };
 
+/** Every batch is a commit, and nobody waits for it: what a burst brings meanwhile goes into the next one … */
+const gatherMs = 100;
+/** … which, if it is of this size, means that there is more already. */
+const largeBatch = 64;
 const firstRetryMs = 100;
 const slowestRetryMs = 5_000;
 
@@ -69,6 +73,7 @@ export class Projector {
         await consumer.consume(async (messages) => {
           retryMs = firstRetryMs;
           await this.#follow(messages, this.#take(messages));
+          if (messages.length < largeBatch) await pause(this.#clock, gatherMs, signal);
         }, signal);
       } catch (error) {
         log.debug({ code: classify(error).code }, 'projecting pauses');

@@ -488,8 +488,10 @@ describe('a deleted agent', () => {
     expect(entered(decided({ ...gone, history: terminating }))).toEqual(['Deleted']);
   });
 
-  test('without pods is Terminating and Deleted in one pass', () => {
-    expect(entered(decided({ ...gone, history: aReadyPath() }))).toEqual(['Terminating', 'Deleted']);
+  test('without pods is Terminating and Deleted in one pass, and no other follows', () => {
+    const decision = decided({ ...gone, history: aReadyPath() });
+    expect(entered(decision)).toEqual(['Terminating', 'Deleted']);
+    expect(decision.outcome).toEqual({ kind: 'settled' });
   });
 
   test('that was never recorded leaves nothing behind', () => {

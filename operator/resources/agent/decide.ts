@@ -54,7 +54,8 @@ export function decide(observed: AgentObserved, now: number): AgentDecision {
       rule,
       reason: typeof rule.reason === 'function' ? rule.reason(facts) : rule.reason,
     }));
-    return { transitions: agentTransitions(taken, observed, now), plan: [], outcome: requeue(0) };
+    const isOver = rules.at(-1)?.to === 'Deleted';
+    return { transitions: agentTransitions(taken, observed, now), plan: [], outcome: isOver ? settled : requeue(0) };
   }
   return act(observed, observed.agent, blocker, facts, now);
 }

@@ -11,6 +11,9 @@ export type UnacknowledgedEvent = {
   readonly streamSeq: number;
 };
 
+/** An event that all required consumers have had. */
+export type AcknowledgedEvent = Pick<UnacknowledgedEvent, 'aggregateId' | 'eventId'>;
+
 /** Where to look for events to acknowledge; sequences of one incarnation of the stream. */
 export type UnacknowledgedRange = {
   readonly streamCreated: string;
@@ -40,16 +43,16 @@ export async function listUnacknowledged(db: Db, range: UnacknowledgedRange): Pr
 
 /**
  * Marks events as Acknowledged, in one statement; those that are not Published any more stay as they are.
- * Returns their aggregates.
+ * Returns those it marked.
  * @throws OperatorError DatabaseUnavailable, DatabaseContention
  */
-export async function markAcknowledged(db: Db, eventIds: readonly string[]): Promise<readonly string[]> {
+export async function markAcknowledged(db: Db, eventIds: readonly string[]): Promise<readonly AcknowledgedEvent[]> {
   if (eventIds.length === 0) return [];
-  const { rows } = await sql<{ id: string }>`/*mark_acknowledged*/
+  const { rows } = await sql<AcknowledgedEvent>`/*mark_acknowledged*/
     update outbox set state = 'Acknowledged', acknowledged_at = clock_timestamp()
     where event_id = any(${[...eventIds]}::uuid[]) and state = any(${[...sourcesOf('Acknowledged', 'ack watcher')]}::text[])
-    returning aggregate_id as id`.execute(db);
-  return [...new Set(rows.map(({ id }) => id))];
+    returning aggregate_id as "aggregateId", event_id as "eventId"`.execute(db);
+  return rows;
 }
 
 /** What is known of the numbers of one incarnation of the stream. */
@@ -180,7 +183,7 @@ export async function countMissed(
 /** The outbox as an ack watcher needs it. */
 export type AcknowledgementStore = {
   listUnacknowledged(range: UnacknowledgedRange): Promise<readonly UnacknowledgedEvent[]>;
-  markAcknowledged(eventIds: readonly string[]): Promise<readonly string[]>;
+  markAcknowledged(eventIds: readonly string[]): Promise<readonly AcknowledgedEvent[]>;
   readStreamWatermark(streamCreated: string): Promise<StreamWatermark>;
   keepAcknowledgedSeq(streamCreated: string, seq: number): Promise<void>;
   haltAcknowledging(streamCreated: string, reason: string): Promise<void>;

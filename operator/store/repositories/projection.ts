@@ -53,11 +53,11 @@ async function write(trx: Trx, events: readonly ProjectedEvent[]): Promise<void>
 
 /** What a resource is now follows from its history; a tombstone counts, and says nothing of it. */
 async function refreshResources(trx: Trx, aggregateIds: readonly string[] | undefined): Promise<void> {
-  const touched =
+  const [name, touched] =
     aggregateIds === undefined
-      ? sql`(select distinct aggregate_id as id from projected_event)`
-      : sql`unnest(${[...aggregateIds]}::text[])`;
-  await sql`
+      ? [sql.raw('/*refresh_all*/'), sql`(select distinct aggregate_id as id from projected_event)`]
+      : [sql.raw('/*refresh_resources*/'), sql`unnest(${[...aggregateIds]}::text[])`];
+  await sql`${name}
     insert into projected_resource as known (aggregate_id, aggregate_kind, tenant_id, namespace, name, phase, reason,
       sequence, event_type, occurred_at)
     select newest.aggregate_id, split_part(newest.event_type, '.', 1), newest.tenant_id, told.data->>'namespace',
