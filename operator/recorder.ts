@@ -1,6 +1,6 @@
 import { encode } from './events/registry.ts';
 import type { EventType } from './events/schemas/index.ts';
-import { OperatorError } from './kernel/errors.ts';
+import { hasCode, OperatorError } from './kernel/errors.ts';
 import type { Logger } from './kernel/logger.ts';
 import type { ObjectMeta } from './kernel/object.ts';
 import type { LeaderEpoch } from './leader-epoch.ts';
@@ -194,7 +194,9 @@ export async function recordTenant(
       const tenancy = { kind: 'member', tenant: name } as const;
       const observed = { uid: each.id, namespace: '', name, tenancy, traceparent };
       const change = { ...writerOf(tenant), from: each.last?.detail ?? null, to: each.detail };
-      const { recording, recorded } = recordingOf('tenant', observed, each.last, [{ ...each, attempt: 0 }], change);
+      const { recording, recorded } = loudly(ports, 'tenant', observed, () =>
+        recordingOf('tenant', observed, each.last, [{ ...each, attempt: 0 }], change),
+      );
       await recordTransitions(db, { ...recording, epoch: held });
       if (each.exceeded !== undefined) await markExceeded(db, name, each.exceeded, true, actor);
       return recorded;
@@ -261,12 +263,31 @@ async function record(
   change: Readonly<Record<string, unknown>>,
 ): Promise<Recorded> {
   const { database, epoch, freed } = ports;
-  const { recording, recorded } = recordingOf(kind, observed, last, transitions, change);
+  const { recording, recorded } = loudly(ports, kind, observed, () =>
+    recordingOf(kind, observed, last, transitions, change),
+  );
   await epoch.during((held) => recordTransitions(database.db, { ...recording, epoch: held }));
   tell(ports, recorded);
   const { tenancy } = observed;
   if (recording.place?.kind === 'release') freed(tenancy.kind === 'member' ? tenancy.tenant : recorded.tenantId);
   return recorded;
+}
+
+/** An event that fits no schema is a fault of ours, and stops all work on its object: nobody may overlook it. */
+function loudly<Result>(
+  { log, metrics }: Pick<RecorderPorts, 'log' | 'metrics'>,
+  kind: AggregateKind,
+  { namespace, name, uid }: Observed,
+  encodeAll: () => Result,
+): Result {
+  try {
+    return encodeAll();
+  } catch (err) {
+    if (!hasCode(err, 'EventInvalid')) throw err;
+    metrics.eventInvalid(kind);
+    log.error({ err, code: 'EventInvalid', kind, namespace, name, uid }, 'an event fits no schema and is not recorded');
+    throw err;
+  }
 }
 
 /** What follows from a commit, whatever it was part of. */

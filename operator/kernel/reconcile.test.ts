@@ -179,6 +179,33 @@ describe('an action that fails', () => {
   });
 });
 
+describe('a fact that cannot be recorded', () => {
+  const untellable = new OperatorError('Untellable', 'terminal', 'm');
+  const refusing = (calls: string[]): Ports => ({
+    ...portsOn(aWorld(), calls),
+    record: async () => {
+      throw untellable;
+    },
+  });
+
+  test('ends the pass before anything is done, and goes to the error policy', async () => {
+    const calls: string[] = [];
+    const ports: Ports = { ...refusing(calls), explainUnrecorded: () => undefined };
+    await expect(reconcilePass(ports, 'k', time)).rejects.toBe(untellable);
+    expect(calls).toEqual(['observe']);
+  });
+
+  test('can be explained: that status is written, and still nothing is done', async () => {
+    const calls: string[] = [];
+    const ports: Ports = {
+      ...refusing(calls),
+      explainUnrecorded: (_seen, { code }) => ({ status: code, outcome: requeue(60_000) }),
+    };
+    expect(await reconcilePass(ports, 'k', time)).toEqual(requeue(60_000));
+    expect(calls).toEqual(['observe', 'status Untellable']);
+  });
+});
+
 describe('an unordered plan', () => {
   const names = Array.from({ length: 40 }, (_, index) => `n${index}`);
   const unordered = (events: Decision<string, string>['events'] = []): Ports['decide'] => {

@@ -29,6 +29,12 @@ export type PassPorts<Observed, Transition, Status> = {
   readonly record: (observed: Observed, transitions: readonly Transition[]) => Promise<void>;
   readonly execute: (action: Action, observed: Observed) => Promise<void>;
   readonly writeStatus: (observed: Observed, status: Status) => Promise<void>;
+  /** As `explain`, for facts that could not be recorded: nothing was done. */
+  readonly explainUnrecorded?: (
+    observed: Observed,
+    error: OperatorError,
+    now: number,
+  ) => Explanation<Status> | undefined;
   /** For failures a user should see in the status; undefined leaves the error to the error policy. */
   readonly explain?: (
     observed: Observed,
@@ -62,20 +68,45 @@ export async function reconcilePass<Observed, Transition, Status>(
   const { value } = observation;
   const decision = ports.decide(value, now);
 
-  if (decision.transitions.length > 0) {
-    refuseIfAborted(signal);
-    await ports.record(value, decision.transitions);
-  }
+  const unrecorded = await record(ports, value, decision, { now, signal });
+  if (unrecorded !== undefined) return tell(ports, value, unrecorded, signal);
 
   const failure = await runPlan(ports, value, decision.plan, signal, decision.unordered === true ? sideBySide : 1);
   const end: Explanation<Status> = failure === undefined ? decision : explained(ports, value, decision, failure, now);
-  await runPlan(ports, value, end.events ?? [], signal);
+  return tell(ports, value, end, signal);
+}
 
-  if (end.status !== undefined) {
-    refuseIfAborted(signal);
-    await ports.writeStatus(value, end.status);
+/** Records what was decided; what a user should see when that cannot be done. */
+async function record<Observed, Transition, Status>(
+  { explainUnrecorded, record: write }: PassPorts<Observed, Transition, Status>,
+  value: Observed,
+  { transitions }: Decision<Transition, Status>,
+  { now, signal }: PassTime,
+): Promise<Explanation<Status> | undefined> {
+  if (transitions.length === 0) return undefined;
+  refuseIfAborted(signal);
+  try {
+    await write(value, transitions);
+    return undefined;
+  } catch (thrown) {
+    const explanation = explainUnrecorded?.(value, classify(thrown), now);
+    if (explanation === undefined) throw thrown;
+    return explanation;
   }
-  return end.outcome;
+}
+
+async function tell<Observed, Transition, Status>(
+  ports: PassPorts<Observed, Transition, Status>,
+  value: Observed,
+  { events = [], outcome, status }: Explanation<Status>,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  await runPlan(ports, value, events, signal);
+  if (status !== undefined) {
+    refuseIfAborted(signal);
+    await ports.writeStatus(value, status);
+  }
+  return outcome;
 }
 
 type Failure = { readonly action: Action; readonly error: OperatorError };

@@ -215,6 +215,14 @@ function outboxMetrics(registry: Registry) {
     help: 'Events parked after the broker refused them too often.',
     registers,
   });
+  const invalid = new Counter({
+    name: 'openos_events_invalid_total',
+    help: 'Events that failed the schema of their own type and so were not recorded: a fault of the operator.',
+    labelNames: ['kind'],
+    registers,
+  });
+  const kindOf = closed(aggregateKinds);
+  for (const kind of aggregateKinds) invalid.inc({ kind }, 0);
   const acknowledgedEvents = new Counter({
     name: 'openos_events_acknowledged_total',
     help: 'Events every required consumer has had.',
@@ -277,6 +285,7 @@ function outboxMetrics(registry: Registry) {
       acknowledged.observe(latencyMs / 1000);
     },
     eventAttemptFailed: (): void => failures.inc(),
+    eventInvalid: (kind: string): void => invalid.inc({ kind: kindOf(kind) }),
     eventDeadLettered: (): void => dead.inc(),
     eventsAcknowledged: (count: number): void => acknowledgedEvents.inc(count),
     unacknowledged: (events: number): void => unacknowledged.set(events),

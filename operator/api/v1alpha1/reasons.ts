@@ -130,6 +130,8 @@ export const EventsReason = {
   DatabaseUnavailable: 'DatabaseUnavailable',
   /** False: the broker refused an event of this object for good; its later ones wait. Requeue or skip it. */
   DeadLettered: 'DeadLettered',
+  /** False: a fault of the operator; an event fits no schema, so nothing is recorded or done. Run a corrected version. */
+  EventInvalid: 'EventInvalid',
 } as const;
 export type EventsReason = (typeof EventsReason)[keyof typeof EventsReason];
 

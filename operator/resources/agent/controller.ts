@@ -8,6 +8,7 @@ import type { PolicyRule } from '../../kernel/rbac.ts';
 import type { Explanation, PassPorts } from '../../kernel/reconcile.ts';
 import { claimResource, networkPolicyResource, podResource } from '../builtin.ts';
 import { agentResource } from '../own.ts';
+import { explainUntold } from '../untold.ts';
 import { decide } from './decide.ts';
 import type { AgentTransition } from './events.ts';
 import type { AgentObserved } from './facts.ts';
@@ -61,6 +62,7 @@ export function agentPass(ports: AgentPorts): PassPorts<AgentObserved, AgentTran
       if (agent !== undefined) await ports.writeStatus({ resource: agentResource, object: agent, status });
     },
     explain: (observed, _decision, error, now, failed) => explain(observed, error, now, failed),
+    explainUnrecorded: ({ agent }, error, now) => explainUntold(agent, error, now),
   };
 }
 

@@ -6,6 +6,7 @@ import { requeue, requeueAt, settled } from '../../kernel/outcome.ts';
 import type { PolicyRule } from '../../kernel/rbac.ts';
 import type { Explanation, PassPorts } from '../../kernel/reconcile.ts';
 import { agentPoolResource } from '../own.ts';
+import { explainUntold } from '../untold.ts';
 import { decide, type PoolObserved, type Refusal } from './decide.ts';
 import type { PoolTransition } from './events.ts';
 import { goalOf } from './goal.ts';
@@ -51,6 +52,7 @@ export function poolPass(ports: PoolPorts): PassPorts<PoolObserved, PoolTransiti
       if (pool !== undefined) await ports.writeStatus({ resource: agentPoolResource, object: pool, status });
     },
     explain: (observed, _decision, error, now, failed) => explain(observed, error, now, failed, ports),
+    explainUnrecorded: ({ pool }, error, now) => explainUntold(pool, error, now),
   };
 }
 

@@ -7,6 +7,7 @@ import type { Explanation, PassPorts } from '../../kernel/reconcile.ts';
 import { namespaceResource, roleBindingResource } from '../builtin.ts';
 import type { AppliedChildren } from '../children.ts';
 import { tenantResource } from '../own.ts';
+import { explainUntold } from '../untold.ts';
 import { decide, decideRefused, type TenantObserved } from './decide.ts';
 import type { TenantRecord } from './events.ts';
 import { observeTenant, type TenantSources } from './observe.ts';
@@ -56,6 +57,7 @@ export function tenantPass(ports: TenantPorts): PassPorts<TenantObserved, Tenant
       if (tenant !== undefined) await ports.writeStatus({ resource: tenantResource, object: tenant, status });
     },
     explain: (observed, _decision, error, now, failed) => explain(observed, error, now, failed),
+    explainUnrecorded: ({ tenant }, error, now) => explainUntold(tenant, error, now),
   };
 }
 
