@@ -2,8 +2,10 @@ import { type Kysely, sql } from 'kysely';
 import type { Migration } from 'kysely/migration';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { migrations } from '../../operator/store/migrations/index.ts';
+import { eventually } from '../../operator/testkit/eventually.ts';
 import { startPostgres, type TestPostgres } from '../../operator/testkit/postgres.ts';
 import { checkUpgrades, type Release, readReleases } from './migrations.ts';
+import { scratchPool } from './scratch.ts';
 import { exerciseStore } from './store-scenario.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -78,4 +80,13 @@ describe('Gate 1 on a real Postgres', () => {
     const { findings } = await checked(next(conditional));
     expect(findings.map(({ broke }) => broke).join()).toContain('+ extra.a integer');
   });
+});
+
+test('a server that stops under an idle connection of a scratch database ends nobody', async () => {
+  const pool = scratchPool(postgres.url);
+  await pool.query('select 1');
+  await postgres.kill('SIGINT');
+  await eventually('the pool has noticed', () => pool.totalCount === 0);
+  await expect(pool.query('select 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  await pool.end();
 });

@@ -56,11 +56,16 @@ export async function schemaOf(url: string): Promise<readonly string[]> {
   });
 }
 
-async function withDatabase<Result>(url: string, work: (db: Kysely<unknown>) => Promise<Result>): Promise<Result> {
-  const pool = new pg.Pool({ connectionString: url, max: 1 });
+/** A pool of one connection. Statements fail where they are issued, whatever becomes of the connection. */
+export function scratchPool(url: string, types?: pg.CustomTypesConfig): pg.Pool {
+  const pool = new pg.Pool({ connectionString: url, max: 1, ...(types && { types }) });
   // The pool ends before its last connection has: a server that is stopped in between must not end the process.
-  pool.on('connect', (client) => client.on('error', () => undefined));
-  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
+  pool.on('error', () => undefined).on('connect', (client) => client.on('error', () => undefined));
+  return pool;
+}
+
+async function withDatabase<Result>(url: string, work: (db: Kysely<unknown>) => Promise<Result>): Promise<Result> {
+  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool: scratchPool(url) }) });
   try {
     return await work(db);
   } finally {

@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient } f
 import pg from 'pg';
 import { classifyDatabaseError } from '../../operator/store/errors.ts';
 import type { Db, Tables } from '../../operator/store/tables/index.ts';
+import { scratchPool } from './scratch.ts';
 
 type Cell = string | number | boolean | null;
 type Row = Readonly<Record<string, unknown>>;
@@ -22,7 +23,7 @@ export async function issuedStatements(
   work: (db: Db) => Promise<void>,
 ): Promise<readonly IssuedStatement[]> {
   const issued: IssuedStatement[] = [];
-  const pool = new pg.Pool({ connectionString: url, max: 1, types: { getTypeParser: typeParser } });
+  const pool = scratchPool(url, { getTypeParser: typeParser });
   const dialect = new PostgresDialect({ pool: recordingPool(pool, issued) });
   const db = new Kysely<Tables>({ dialect });
   try {
@@ -87,8 +88,8 @@ export type Deviation = { readonly statement: IssuedStatement; readonly was: str
  * More columns in an answer are no deviation: code that does not know them does not read them.
  */
 export async function replay(url: string, statements: readonly IssuedStatement[]): Promise<readonly Deviation[]> {
-  const client = new pg.Client({ connectionString: url, types: { getTypeParser: typeParser } });
-  await client.connect();
+  const pool = scratchPool(url, { getTypeParser: typeParser });
+  const client = await pool.connect();
   const deviations: Deviation[] = [];
   try {
     for (const statement of statements) {
@@ -100,7 +101,8 @@ export async function replay(url: string, statements: readonly IssuedStatement[]
       if (difference !== undefined) deviations.push({ statement, ...difference });
     }
   } finally {
-    await client.end();
+    client.release();
+    await pool.end();
   }
   return deviations;
 }
