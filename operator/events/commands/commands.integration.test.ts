@@ -1,4 +1,7 @@
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { AckPolicy, DeliverPolicy, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from 'nats';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -281,6 +284,51 @@ test('without a broker what needs none still answers', async () => {
 test('ids that do not exist are told', async () => {
   await expect(events('show', randomUUID())).rejects.toMatchObject({ code: 'EventNotFound' });
   await expect(events('requeue', randomUUID())).rejects.toMatchObject({ code: 'EventNotFound' });
+});
+
+describe('the process', () => {
+  const away = '127.0.0.1:1';
+  let known: string;
+  const program = ['operator/main.ts', 'events'];
+
+  async function openos(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    const child = spawn(process.execPath, [...program, ...args], {
+      env: {
+        OPENOS_DATABASE_URL: store.postgres.url,
+        OPENOS_NATS_URL: nats.url,
+        OPENOS_ALLOW_UNSAFE_DATABASE: 'true',
+        ...env,
+      },
+    });
+    const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
+    return { code, out, err };
+  }
+
+  beforeEach(async () => {
+    known = idOf(await record(1), 1);
+  });
+
+  test('answers on its standard output, one object per line, and exits with 0', async () => {
+    const { code, out } = await openos(['show', known, '--output', 'json']);
+    expect(code).toBe(0);
+    const lines = out.trimEnd().split('\n');
+    expect(lines.map((line) => JSON.parse(line))).toMatchObject([{ eventId: known, state: 'Pending' }]);
+  });
+
+  test.each<[string, number, readonly string[], Readonly<Record<string, string>>]>([
+    ['helps without a configuration', 0, ['replay', '--help'], { OPENOS_DATABASE_URL: '' }],
+    ['refuses an option it does not know', 2, ['list', '--nonsense'], {}],
+    ['refuses an option that would be left aside', 2, ['adopt', '--tenant', 'acme'], {}],
+    ['refuses a configuration that is not complete', 2, ['list'], { OPENOS_NATS_URL: '' }],
+    ['fails for an event that does not exist', 1, ['requeue', randomUUID()], {}],
+    ['fails without a database', 1, ['list'], { OPENOS_DATABASE_URL: `postgres://openos:pass@${away}/openos` }],
+    ['fails without a broker', 1, ['replay', '--all'], { OPENOS_NATS_URL: `nats://openos:pass@${away}` }],
+  ])('%s: exit code %i', async (_, expected, args, env) => {
+    const { code, out, err } = await openos(args, env);
+    expect([code, err]).toEqual([expected, expected === 0 ? '' : expect.stringMatching(/^openos: \S/)]);
+    if (expected !== 0) expect(out).toBe('');
+    expect(err).not.toMatch(/\n\s+at |:pass@/);
+  });
 });
 
 async function anAdmin(): Promise<JetStreamManager> {

@@ -7,6 +7,8 @@ import { OutboxState } from '../../store/tables/outbox.ts';
 export type EventsRequest = {
   /** The first word; undefined when there is none. */
   readonly command: string | undefined;
+  /** The options that were given. */
+  readonly options: readonly EventOption[];
   readonly filter: EventFilter;
   /** Every event, when neither ids nor a filter say which. */
   readonly all: boolean;
@@ -57,6 +59,8 @@ export const eventOptions = {
   help: { type: 'boolean', short: 'h', text: 'this text' },
 } as const;
 
+export type EventOption = keyof typeof eventOptions;
+
 const most = 100_000;
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const ago = /^(\d{1,6})([smhd])$/;
@@ -74,6 +78,7 @@ export function parseEventsRequest(args: readonly string[], now: number): Events
   const bounds = { from: timeOf('from', from, now), to: timeOf('to', to, now) };
   return {
     command,
+    options: Object.keys(values) as EventOption[],
     filter: {
       ...(ids.length > 0 && { eventIds: ids }),
       ...(tenant !== undefined && { tenantId: tenant }),
