@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     // A test that starts nothing and asserts nothing must not pass for a run.
     passWithNoTests: false,
+    // The clusters of a run are ended after it, on a slow disk not at once.
+    teardownTimeout: 120_000,
     projects: [
       {
         test: {

@@ -52,18 +52,18 @@ processes_of() {
 }
 
 # end_processes PID…: at once; what they would save on a polite request is removed anyway.
+# A killed process whose thread waits for a slow disk ends when that thread has.
 end_processes() {
   (($# > 0)) || return 0
   kill -9 "$@" 2>/dev/null || true
-  wait_for 5 are_gone "$@" || die "processes $* do not end"
+  wait_for 60 are_gone "$@" || die "processes $* do not end"
 }
 
-# are_gone PID…: a zombie has ended; who reaps it is not our business.
+# are_gone PID…: no thread of theirs runs. A zombie has ended; who reaps it is not our business.
 are_gone() {
-  local pid state
+  local pid
   for pid; do
-    state=$(sed -n 's/^State:\t\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null) || true
-    [[ -z $state || $state == Z ]] || return 1
+    ! grep -qs $'^State:\t[^ZX]' "/proc/$pid"/task/*/status || return 1
   done
 }
 

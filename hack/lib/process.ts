@@ -38,7 +38,8 @@ export function attempt(command: string, args: readonly string[], options: RunOp
     stderr += chunk.toString();
     if (options.output === 'show') process.stderr.write(chunk);
   });
-  child.stdin.end(options.input ?? '');
+  // A command may end without having read all: its exit code says whether it minded.
+  child.stdin.on('error', () => undefined).end(options.input ?? '');
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code) => resolve({ code: code ?? 1, stdout, stderr }));
