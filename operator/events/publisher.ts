@@ -102,7 +102,7 @@ export class Publisher {
     this.#unsubscribe = this.#broker.onState(({ available }) => {
       if (!available) return;
       this.#pacer.resume();
-      this.#bound.reset();
+      this.#bound.lookFrom(0);
       this.#pacer.want();
     });
     this.#loop = this.#run();
@@ -159,11 +159,13 @@ export class Publisher {
     const claim = { owner: this.#owner, leaseMs: this.#leaseMs, heads, runLength, lowerBound: this.#bound.next(now) };
     try {
       const events = await this.#outbox.claimHeads(claim);
+      if (claim.lowerBound === 0) this.#bound.swept(this.#clock.monotonic() - now);
       // Perhaps it was this claim that met another server.
       if (this.#isHeld()) await this.#giveBack(events);
       else this.#dispatch(events, heads, now);
     } catch (error) {
       this.#pause(error);
+      this.#bound.lookFrom(claim.lowerBound);
       this.#pacer.want();
     }
   }
@@ -171,7 +173,7 @@ export class Publisher {
   #dispatch(events: readonly ClaimedEvent[], heads: number, claimedAt: number): void {
     if (events.length === 0) return;
     this.#lastClaimAt = claimedAt;
-    this.#bound.claimed(Math.max(...events.map(({ pos }) => pos)), claimedAt);
+    this.#bound.claimed(firstOf(events), claimedAt);
     const runs = Map.groupBy(events, ({ aggregateId }) => aggregateId);
     // A full claim, or a full run: more is waiting behind it.
     if (runs.size >= heads) this.#pacer.want();
@@ -242,7 +244,7 @@ export class Publisher {
   #attemptBackoff(event: ClaimedEvent): number {
     const first = this.#options.attemptBackoffMs ?? 1_000;
     const wait = Math.min(first * 2 ** event.attempts, slowestAttemptBackoffMs);
-    this.#pacer.wantLater(wait, () => this.#bound.reset());
+    this.#pacer.wantLater(wait, () => this.#bound.lookFrom(event.pos));
     return wait;
   }
 
@@ -250,7 +252,7 @@ export class Publisher {
     if (events.length === 0) return;
     const ids = events.map(({ eventId }) => eventId);
     await this.#outbox.releaseLeases(this.#owner, ids).catch(() => undefined);
-    this.#bound.reset();
+    this.#bound.lookFrom(firstOf(events));
     this.#pacer.want();
   }
 
@@ -273,4 +275,8 @@ export class Publisher {
     const code = error instanceof OperatorError ? error.code : 'unknown';
     if (pauseMs > 0) this.#options.log.debug({ code, pauseMs }, 'publishing pauses');
   }
+}
+
+function firstOf(events: readonly ClaimedEvent[]): number {
+  return Math.min(...events.map(({ pos }) => pos));
 }

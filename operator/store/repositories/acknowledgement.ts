@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
-import { sourcesOf } from '../tables/consistency.ts';
 import type { Db } from '../tables/index.ts';
+import { mayBecome } from './row-state.ts';
 
 /** A published event that is not acknowledged. */
 export type UnacknowledgedEvent = {
@@ -50,7 +50,7 @@ export async function markAcknowledged(db: Db, eventIds: readonly string[]): Pro
   if (eventIds.length === 0) return [];
   const { rows } = await sql<AcknowledgedEvent>`/*mark_acknowledged*/
     update outbox set state = 'Acknowledged', acknowledged_at = clock_timestamp()
-    where event_id = any(${[...eventIds]}::uuid[]) and state = any(${[...sourcesOf('Acknowledged', 'ack watcher')]}::text[])
+    where event_id = any(${[...eventIds]}::uuid[]) and ${mayBecome('Acknowledged', 'ack watcher')}
     returning aggregate_id as "aggregateId", event_id as "eventId"`.execute(db);
   return rows;
 }

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Db, Trx } from '../tables/index.ts';
 import { markPublished } from './outbox.ts';
+import { isIn } from './row-state.ts';
 
 /** An event as it was found on the stream, with what it says of the transition it told. */
 export type FoundEvent = {
@@ -95,7 +96,7 @@ export async function adopt(trx: Trx, epoch: number, actor: string, found: reado
       with parked as (
         update outbox set state = 'DeadLettered', lease_owner = null, lease_until = null,
           last_error = 'HistoryForked: the stream has another event under this id'
-        where state = 'Pending' and event_id = any(${forked.map(({ eventId }) => eventId)}::uuid[])
+        where event_id = any(${forked.map(({ eventId }) => eventId)}::uuid[]) and ${isIn('Pending')}
         returning event_id, aggregate_kind, aggregate_id, tenant_id
       )
       insert into audit_log (actor, action, aggregate_kind, aggregate_id, tenant_id, leader_epoch, detail)

@@ -1,8 +1,7 @@
 import { type RawBuilder, sql } from 'kysely';
-import { type ConsistencyMover, sourcesOf } from '../tables/consistency.ts';
 import type { Db } from '../tables/index.ts';
-import type { OutboxState } from '../tables/outbox.ts';
 import type { PublishedMark } from './outbox.ts';
+import { isIn, mayBecome } from './row-state.ts';
 
 /** Who repairs: stands in the audit log beside what was done. */
 export type Repairer = { readonly actor: string; readonly detail: Readonly<Record<string, unknown>> };
@@ -21,8 +20,8 @@ export async function requeue(db: Db, eventIds: readonly string[], by: Repairer)
 }
 
 /**
- * Returns events that were out to Pending: the publisher sends them again, each before any later one of its
- * aggregate. Those not out, and those skipped, stay as they are. Returns the ids of those that will be sent.
+ * Returns events that were out to Pending: the publisher sends them again, those of an aggregate in their order.
+ * Those not out, and those skipped, stay as they are. Returns the ids of those that will be sent.
  * @throws OperatorError DatabaseUnavailable
  */
 export async function returnToPending(db: Db, eventIds: readonly string[], by: Repairer): Promise<readonly string[]> {
@@ -57,7 +56,7 @@ export async function markSkipped(db: Db, tombstone: PublishedMark, by: Repairer
 export async function markRedelivered(db: Db, copy: PublishedMark, from: number, by: Repairer): Promise<boolean> {
   const moved = await repair(db, by, {
     action: 'event.redelivered',
-    which: sql`event_id = ${copy.eventId}::uuid and state in ('Published', 'Acknowledged')
+    which: sql`event_id = ${copy.eventId}::uuid and ${isIn('Published', 'Acknowledged')}
       and stream_created = ${copy.streamCreated} and stream_seq = ${from}::bigint`,
     change: sql`stream_seq = ${copy.streamSeq}::bigint`,
   });
@@ -72,11 +71,6 @@ export async function markExpired(db: Db, eventIds: readonly string[], by: Repai
     change: sql`state = 'Expired'`,
   });
   return expired.length;
-}
-
-/** Those that one of these may move to this state. */
-function mayBecome(to: OutboxState, ...by: readonly ConsistencyMover[]): RawBuilder<unknown> {
-  return sql`state = any(${by.flatMap((each) => sourcesOf(to, each))}::text[])`;
 }
 
 type Repair = {

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Db } from '../tables/index.ts';
+import { isIn, mayBecome } from './row-state.ts';
 
 /** An event leased to one publisher. */
 export type ClaimedEvent = {
@@ -31,9 +32,15 @@ export type Claim = {
 
 /**
  * Leases the head of each aggregate that has something to publish, and the events that follow it
- * without a gap. A head is Pending, due, not leased, and has no earlier event that is still open:
- * so an aggregate is never in two hands, whatever the number of publishers.
+ * without a gap. A head is Pending, due, not leased, and the event before it is not open. That one was
+ * claimed by the same rule, so whatever the number of publishers an aggregate is never in two hands, and
+ * nothing is out for the first time before all that precedes it. What is sent once more is a head of its
+ * own: newer events need not wait for it, unless they follow it directly.
  * Ordered by aggregate and sequence.
+ *
+ * Its cost must not grow with the rows that vacuum cannot remove while some transaction stays open, nor
+ * depend on statistics, which know little of a table that changes this fast: so the event before is looked
+ * up alone, by the unique key, and each other part names the one index that can answer it (see `isIn`).
  * @throws OperatorError DatabaseUnavailable, DatabaseContention
  */
 export async function claimHeads(db: Db, claim: Claim): Promise<readonly ClaimedEvent[]> {
@@ -43,24 +50,24 @@ export async function claimHeads(db: Db, claim: Claim): Promise<readonly Claimed
       where o.state = 'Pending' and o.pos >= ${claim.lowerBound}::bigint
         and (o.lease_until is null or o.lease_until < now())
         and (o.next_attempt_at is null or o.next_attempt_at <= now())
-        and not exists (
-          select 1 from outbox e
-          where e.aggregate_id = o.aggregate_id and e.aggregate_seq < o.aggregate_seq
-            and e.state in ('Pending', 'DeadLettered'))
+        and coalesce((
+          select before.state not in ('Pending', 'DeadLettered') from outbox before
+          where before.aggregate_id = o.aggregate_id and before.aggregate_seq = o.aggregate_seq - 1), true)
       order by o.pos limit ${claim.heads}::integer
       for update of o skip locked
     ), run as (
-      select member.event_id from head cross join lateral (
-        select s.event_id, s.aggregate_seq - row_number() over (order by s.aggregate_seq) as offset_from_head
+      select member.event_id, member.state from head cross join lateral (
+        select s.*, row_number() over follows as number, bool_and(s.state = 'Pending') over follows as pending
         from (
-          select event_id, aggregate_seq from outbox
-          where aggregate_id = head.aggregate_id and aggregate_seq >= head.aggregate_seq and state = 'Pending'
+          select event_id, aggregate_seq, state from outbox
+          where aggregate_id = head.aggregate_id and aggregate_seq >= head.aggregate_seq
+            and state in ('Pending', 'DeadLettered')
           order by aggregate_seq limit ${claim.runLength}::integer
-        ) s
-      ) member where member.offset_from_head = head.aggregate_seq - 1
+        ) s window follows as (order by s.aggregate_seq)
+      ) member where member.pending and member.aggregate_seq = head.aggregate_seq + member.number - 1
     ), leased as (
       update outbox o set lease_owner = ${claim.owner}, lease_until = now() + ${claim.leaseMs}::integer * interval '1 millisecond'
-      from run where o.event_id = run.event_id and o.state = 'Pending'
+      from run where o.event_id = run.event_id and o.state = run.state
       returning o.*
     )
     select event_id as "eventId", pos, aggregate_kind as kind, aggregate_id as "aggregateId", aggregate_seq as seq,
@@ -100,7 +107,7 @@ export async function markPublished(db: Db, marks: readonly PublishedMark[]): Pr
     update outbox o set state = 'Published', published_at = clock_timestamp(), stream_created = mark.stream_created,
       stream_seq = mark.stream_seq, lease_owner = null, lease_until = null, next_attempt_at = null, last_error = null
     from unnest(${ids}::uuid[], ${streams}::text[], ${sequences}::bigint[]) as mark(event_id, stream_created, stream_seq)
-    where o.event_id = mark.event_id and o.state in ('Pending', 'DeadLettered')
+    where o.event_id = mark.event_id and ${mayBecome('Published', 'publisher')}
     returning o.event_id as "eventId", o.published_at as "publishedAt",
       (extract(epoch from o.published_at - o.created_at) * 1000)::float8 as "latencyMs"`.execute(db);
   return rows;
@@ -122,7 +129,7 @@ export async function markAttemptFailed(db: Db, refusal: Refusal, retryAfterMs: 
   const result = await sql`/*mark_attempt_failed*/
     update outbox set attempts = attempts + 1, last_error = ${refusal.error}, lease_owner = null, lease_until = null,
       next_attempt_at = now() + ${retryAfterMs}::integer * interval '1 millisecond'
-    where event_id = ${refusal.eventId} and state = 'Pending' and lease_owner = ${refusal.owner}`.execute(db);
+    where event_id = ${refusal.eventId} and ${isIn('Pending')} and lease_owner = ${refusal.owner}`.execute(db);
   return result.numAffectedRows === 1n;
 }
 
@@ -135,7 +142,8 @@ export async function deadLetter(db: Db, refusal: Refusal): Promise<boolean> {
   const result = await sql`/*dead_letter*/
     update outbox set state = 'DeadLettered', attempts = attempts + 1, last_error = ${refusal.error},
       lease_owner = null, lease_until = null, next_attempt_at = null
-    where event_id = ${refusal.eventId} and state = 'Pending' and lease_owner = ${refusal.owner}`.execute(db);
+    where event_id = ${refusal.eventId} and ${mayBecome('DeadLettered', 'publisher')}
+      and lease_owner = ${refusal.owner}`.execute(db);
   return result.numAffectedRows === 1n;
 }
 
@@ -146,9 +154,13 @@ export async function deadLetter(db: Db, refusal: Refusal): Promise<boolean> {
  */
 export async function releaseLeases(db: Db, owner: string, eventIds?: readonly string[]): Promise<void> {
   if (eventIds?.length === 0) return;
-  await sql`update outbox set lease_owner = null, lease_until = null
-    where state = 'Pending' and lease_owner = ${owner}
-      and (${eventIds === undefined}::boolean or event_id = any(${eventIds ?? []}::uuid[]))`.execute(db);
+  const which =
+    eventIds === undefined
+      ? sql`state = 'Pending'`
+      : sql`event_id = any(${[...eventIds]}::uuid[]) and ${isIn('Pending')}`;
+  await sql`update outbox set lease_owner = null, lease_until = null where ${which} and lease_owner = ${owner}`.execute(
+    db,
+  );
 }
 
 export type OutboxStats = {
