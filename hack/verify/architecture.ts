@@ -60,7 +60,7 @@ const clientHomes: readonly { readonly packages: RegExp; readonly home: Area; re
 ];
 
 /** What an event is, in parts of one job; how it is sent is the rest of events/. */
-const registryFiles = /^events\/(?:registry|errors|event-id|subjects|cloud-event|render)\.ts$/;
+const registryFiles = /^events\/(?:registry|errors|event-id|subjects|cloud-event|render|render-types)\.ts$/;
 
 /** All of a resource is pure but these. */
 const resourceIo = /^resources\/[^/]+\/(?:observe|controller|execute|record)\.ts$/;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { schemaId } from './cloud-event.ts';
+import { renderEventTypes } from './render-types.ts';
 import { eventSchemas } from './schemas/index.ts';
 import { eventSubject } from './subjects.ts';
 
@@ -14,15 +15,19 @@ type JsonObject = Readonly<Record<string, unknown>>;
 const folder = 'operator/events/schemas/generated';
 
 /**
- * The contract for consumers in any language: one JSON Schema per event and version, and an AsyncAPI 3
- * document of all subjects. Deterministic: the same schemas give the same bytes.
+ * The contract for consumers in any language: one JSON Schema per event and version, an AsyncAPI 3 document of all
+ * subjects, and types for those in TypeScript. Deterministic: the same schemas give the same bytes.
  */
 export function renderEventSchemas(): readonly RenderedFile[] {
   const schemas = releasableSchemas().map(({ type, version, schema }) => ({
     path: `${folder}/${type}@${version}.generated.json`,
     content: json(schema),
   }));
-  return [...schemas, { path: `${folder}/asyncapi.generated.json`, content: json(asyncApi()) }];
+  return [
+    ...schemas,
+    { path: `${folder}/asyncapi.generated.json`, content: json(asyncApi()) },
+    { path: `${folder}/events.generated.d.ts`, content: renderEventTypes() },
+  ];
 }
 
 /** Every event and version with its JSON Schema (draft 2020-12), in alphabetical order. */
