@@ -130,6 +130,22 @@ describe('a database that was not migrated', () => {
   });
 });
 
+describe('an error that nobody handles', () => {
+  it.each([
+    ['a rejection', 'Promise.reject(error)'],
+    ['an exception', 'throw error'],
+  ])('ends the process with one line that says so, and not with 0: %s', async (_, last) => {
+    const error = `new Error('left alone with ${world.postgres.url}')`;
+    const plant = `process.on('SIGUSR2', () => { const error = ${error}; ${last}; })`;
+    const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(plant)}`;
+    const operator = await world.startOperator({ ...env, NODE_OPTIONS });
+    process.kill(operator.pid, 'SIGUSR2');
+    expect(await operator.ended).toBe(1);
+    expect(operator.log().trimEnd().split('\n').at(-1)).toMatch(/^{"level":"error",.*left alone with postgres:/);
+    expect(operator.log()).not.toContain(world.postgres.url);
+  });
+});
+
 describe('openos prepare-uninstall', () => {
   const finalizersOf = async () => {
     const { items } = await world.cluster.client.list<StoredObject>(tenantResource);

@@ -43,6 +43,8 @@ export type TestOperator = {
   readiness(): Promise<Readiness | undefined>;
   /** A counter or gauge of /metrics, summed over the series that carry these labels; 0 when there is none. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>;
+  /** Resolves with the exit code when it has ended, for whatever reason. */
+  readonly ended: Promise<number>;
   /** SIGTERM; resolves with the exit code when it has drained. */
   stop(): Promise<number>;
   /** SIGKILL; resolves when it is gone. */
@@ -64,7 +66,7 @@ export async function runOperator(
 export async function startOperator(options: OperatorOptions): Promise<TestOperator> {
   const env = { OPENOS_POD_NAME: `openos-${randomBytes(4).toString('hex')}`, ...options.env };
   const { child, log } = spawnOperator('controller', env, options);
-  const closed = once(child, 'close') as Promise<[number | null]>;
+  const ended = once(child, 'close').then(([code]: readonly (number | null)[]) => code ?? 1);
   const { pid } = child;
   if (pid === undefined) throw new Error('the operator could not be started');
   return {
@@ -76,14 +78,14 @@ export async function startOperator(options: OperatorOptions): Promise<TestOpera
     },
     readiness: () => readiness(log),
     metric: async (name, labels) => sumOf(await page(log, 'metrics'), name, labels ?? {}),
-    stop: async () => {
+    ended,
+    stop: () => {
       child.kill('SIGTERM');
-      const [code] = await closed;
-      return code ?? 1;
+      return ended;
     },
     kill: async () => {
       child.kill('SIGKILL');
-      await closed;
+      await ended;
     },
     signal: (signal) => child.kill(signal),
   };
