@@ -133,6 +133,19 @@ describe('publishing', () => {
   });
 });
 
+test('a stream of another name that takes our subjects gets none of our events, and none is refused for it', async () => {
+  const nats = await aServer();
+  const broker = closing(openTestBroker(nats));
+  await untilAvailable(broker);
+  const admin = await connect({ servers: `127.0.0.1:${nats.port}`, user: 'openos', pass: 'secret' });
+  cleanup.push(() => admin.close());
+  const { streams } = await jetstreamManager(admin);
+  await streams.delete(streamName);
+  await streams.add({ name: 'STRANGER', subjects: ['openos.events.>'] });
+  await expect(broker.publish(aMessage('1'))).rejects.toMatchObject({ code: 'StreamMissing', kind: 'retryable' });
+  expect((await streams.info('STRANGER')).state.messages).toBe(0);
+});
+
 describe('an outage', () => {
   test('ends what is in flight at once, is told to listeners, and so is the return', async () => {
     const nats = await aServer();
