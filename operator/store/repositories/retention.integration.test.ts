@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { sql } from 'kysely';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { upTo } from '../../testkit/events.ts';
-import { aRecording, aTransition, startStore, type TestStore } from '../../testkit/store.ts';
+import { aRecording, aTransition, openTestDatabase, startStore, type TestStore } from '../../testkit/store.ts';
 import type { OutboxState } from '../tables/outbox.ts';
 import { returnToPending } from './event-repair.ts';
 import { openAggregates, readHistory } from './history.ts';
-import { claimHeads, greatestStreamSeq } from './outbox.ts';
+import { claimHeads, greatestStreamSeq, markPublished } from './outbox.ts';
 import { park, projectedHistory, projectionStoreOf } from './projection.ts';
 import { recordTransitions } from './recording.ts';
 import {
@@ -222,6 +222,41 @@ describe('the record of an aggregate', () => {
     };
     await projectionStoreOf(db()).project([event], position);
   }
+});
+
+test('a batch that is not committed yet holds up neither a claim nor what the publisher marks', async () => {
+  const busy = await record(['Created', 'Starting', 'Ready']);
+  await settle(busy, 'Acknowledged', 1, 2);
+  const over = await record(['Created', 'Deleted']);
+  await settle(over, 'Acknowledged', 1, 2);
+  const rest = openTestDatabase(store.postgres, 1);
+  const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const removing = rest.db.transaction().execute(async (trx) => {
+    const { removed } = await removeSettledEvents(trx, hour, undefined);
+    await removeEndedAggregates(trx, -1_000, undefined);
+    begun.resolve();
+    await end.promise;
+    return removed;
+  });
+  await begun.promise;
+  try {
+    // Who would have to wait fails at once.
+    await db()
+      .transaction()
+      .execute(async (trx) => {
+        await sql`set local lock_timeout = '1ms'`.execute(trx);
+        const claimed = await claimHeads(trx, { owner: 'a', leaseMs: 1_000, heads: 10, runLength: 10, lowerBound: 0 });
+        expect(claimed.map(({ aggregateId, seq }) => [aggregateId, seq])).toEqual([[busy, 3]]);
+        const marks = claimed.map(({ eventId }) => ({ eventId, streamCreated: stream, streamSeq: 9 }));
+        expect(await markPublished(trx, marks)).toHaveLength(1);
+      });
+  } finally {
+    end.resolve();
+  }
+  expect(await removing).toBe(3);
+  await rest.close();
+  expect(await left(busy)).toEqual([3]);
+  expect(await left(over)).toEqual([]);
 });
 
 test('the audit log goes back as far as configured', async () => {
