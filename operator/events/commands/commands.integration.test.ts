@@ -1,10 +1,14 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { AckPolicy, DeliverPolicy, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from 'nats';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { bundle } from '../../../hack/bundle.ts';
 import { systemClock } from '../../kernel/clock.ts';
 import { silentLogger } from '../../kernel/logger.ts';
 import { outboxOf, outboxStats } from '../../store/repositories/outbox.ts';
@@ -286,13 +290,19 @@ test('ids that do not exist are told', async () => {
   await expect(events('requeue', randomUUID())).rejects.toMatchObject({ code: 'EventNotFound' });
 });
 
-describe('the process', () => {
+describe('the file that ships', () => {
   const away = '127.0.0.1:1';
   let known: string;
-  const program = ['operator/main.ts', 'events'];
+  let program: string;
+  beforeAll(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'openos-'));
+    program = join(folder, 'openos.mjs');
+    await bundle('operator/main.ts', program, 'test');
+  });
+  afterAll(() => rm(dirname(program), { recursive: true }));
 
   async function openos(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-    const child = spawn(process.execPath, [...program, ...args], {
+    const child = spawn(process.execPath, [program, 'events', ...args], {
       env: {
         OPENOS_DATABASE_URL: store.postgres.url,
         OPENOS_NATS_URL: nats.url,
