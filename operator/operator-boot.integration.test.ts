@@ -76,6 +76,29 @@ describe('a wrong database password', () => {
   });
 });
 
+describe('servers that may lose what they have', () => {
+  const told = async (more: Readonly<Record<string, string>>) => {
+    const operator = await world.startOperator({ ...env, ...more });
+    expect(await operator.stop()).toBe(0);
+    return alarms(operator.log()).map(({ code }) => code);
+  };
+
+  it('are warned of, once each, where that was allowed', async () => {
+    expect((await told({})).toSorted()).toEqual(['DatabaseUnsafe', 'StreamNotDurable']);
+  });
+
+  it('are not warned of where the stream is said to sync always', async () => {
+    expect(await told({ OPENOS_STREAM_SYNC: 'always' })).toEqual(['DatabaseUnsafe']);
+  });
+
+  it('are refused where it was not allowed: nothing is recorded', async () => {
+    const operator = await world.launchOperator({ ...env, OPENOS_ALLOW_UNSAFE_DATABASE: 'false' });
+    await failing(operator, 'database');
+    expect(alarms(operator.log()).map(({ code }) => code)).toContain('DatabaseUnsafe');
+    expect(await operator.stop()).toBe(0);
+  });
+});
+
 describe('a broker that cannot be reached', () => {
   it('is named by /readyz, and what does not need it works', async () => {
     const port = await freePort();
