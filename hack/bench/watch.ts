@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import type { KubeClient } from '../../operator/kernel/client.ts';
 import { agentResource } from '../../operator/resources/own.ts';
 import { eventually } from '../../operator/testkit/eventually.ts';
@@ -21,13 +22,13 @@ type Moments = Map<string, number>;
 /** Takes the operator's traces: each pass is a span that begins when the pass does. */
 async function collectPasses() {
   const starts = new Map<string, number[]>();
-  const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    for (const { uid, at } of passesIn(Buffer.concat(chunks).toString())) {
-      starts.set(uid, [...(starts.get(uid) ?? []), at]);
-    }
-    response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+  const server = createServer((request, response) => {
+    const keep = (body: string) => {
+      for (const { uid, at } of passesIn(body)) starts.set(uid, [...(starts.get(uid) ?? []), at]);
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+    };
+    // Who sends it may be stopped in the middle.
+    text(request).then(keep, () => response.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;

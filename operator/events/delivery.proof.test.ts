@@ -130,9 +130,10 @@ test('publishers that are told to stop under load lose and repeat nothing', asyn
   const writing = Promise.all(upTo(16).map(() => write(60)));
   let handOvers = 0;
   let isOver = false;
-  void writing.then(() => {
+  const over = () => {
     isOver = true;
-  });
+  };
+  void writing.then(over, over);
   for (let current = await startPublisher(); !isOver; handOvers += 1) {
     const published = (await outboxCount('Published')) + 20;
     await eventually('it publishes', async () => isOver || (await outboxCount('Published')) > published, 30_000);

@@ -136,7 +136,7 @@ export class ApiProxy {
       method: incoming.method,
       headers: { ...incoming.headers, host: this.#upstream.server.host, ...headers },
     });
-    outgoing.once('response', resolve).once('error', reject);
+    outgoing.once('response', resolve).on('error', reject);
     response.once('close', () => outgoing.destroy());
     incoming.pipe(outgoing);
     return promise;

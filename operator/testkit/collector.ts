@@ -1,5 +1,6 @@
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 
 type Attribute = { readonly key: string; readonly value: { readonly stringValue?: string } };
 
@@ -28,17 +29,13 @@ export type Collector = {
 
 export async function startCollector(): Promise<Collector> {
   const received: { readonly path: string | undefined; readonly body: string }[] = [];
-  const take = async (request: IncomingMessage) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(chunk as Buffer);
-    received.push({ path: request.url, body: Buffer.concat(chunks).toString() });
-  };
   const server = createServer((request, response) => {
-    take(request).then(
-      () => response.writeHead(200, { 'content-type': 'application/json' }).end('{}'),
-      // Who sent it was killed in the middle.
-      () => response.destroy(),
-    );
+    const keep = (body: string) => {
+      received.push({ path: request.url, body });
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+    };
+    // Who sends it may be killed in the middle.
+    text(request).then(keep, () => response.destroy());
   });
   const listening = Promise.withResolvers<void>();
   server.listen(0, '127.0.0.1', listening.resolve);
