@@ -19,6 +19,7 @@ import {
   firstAppearances,
   openTestBroker,
   openTestConsumer,
+  upTo,
 } from '../../testkit/events.ts';
 import { eventually } from '../../testkit/eventually.ts';
 import { startNats, type TestNats } from '../../testkit/nats.ts';
@@ -185,6 +186,21 @@ test('what the stream has lost is published again, in order and with the same id
   const ids = (received: typeof before) => received.map(({ event }) => event.event_id).sort();
   expect(ids(after)).toEqual(ids(before));
   expect((await events('replay', '--all')).lines).toHaveLength(0);
+});
+
+test('a long replay says how far it is, takes every page, and is in order', async () => {
+  const agents = [await record(300), await record(300)].sort();
+  publish();
+  await drained();
+  await purge('openos.events.>');
+  const { lines, progress } = await events('replay', '--tenant', 'acme', '-o', 'json');
+  const told = lines.map((line) => JSON.parse(line) as { readonly aggregateId: string; readonly seq: number });
+  expect(told.map(({ aggregateId, seq }) => [aggregateId, seq])).toEqual(
+    agents.flatMap((agent) => upTo(300).map((seq) => [agent, seq])),
+  );
+  expect(progress.map((line) => Number.parseInt(line, 10))).toEqual([500, 600, 600]);
+  await drained();
+  expect(firstAppearances(await everythingIn(nats))).toEqual(new Map(agents.map((agent) => [agent, upTo(300)])));
 });
 
 describe('what the broker gave up to deliver to a consumer', () => {
