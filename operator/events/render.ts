@@ -51,7 +51,7 @@ function jsonSchema(type: string, version: string, schema: z.ZodType): JsonObjec
     reused: 'inline',
     override: ({ jsonSchema: node }) => {
       // We write strictly and ask consumers to read leniently: the next minor version adds a field.
-      delete node.additionalProperties;
+      if (node.additionalProperties === false) delete node.additionalProperties;
       // The format says it; the pattern beside it is the library's and changes with it.
       if (node.format !== undefined) delete node.pattern;
       if (node.maximum === Number.MAX_SAFE_INTEGER) delete node.maximum;

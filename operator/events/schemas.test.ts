@@ -30,6 +30,24 @@ describe('the rendered contract', () => {
     expect(validate({ ...event, more: 1, data: { ...event.data, more: 1 } })).toBe(true);
   });
 
+  test('what a field holds under names of its own has a type too', () => {
+    const validate = new Ajv2020({ validateFormats: false }).compile(
+      parsed.get('tenant.quota_exceeded@1.0.generated.json'),
+    );
+    const data = {
+      name: 'acme',
+      reason: 'QuotaExceeded',
+      resource: 'agents',
+      waiting: 1,
+      hard: { agents: '2' },
+      used: {},
+    };
+    const draft = aDraft({ type: 'tenant.quota_exceeded', aggregate: { kind: 'tenant', id: 'uid' }, data });
+    const event = JSON.parse(encode(draft).envelope);
+    expect(validate(event)).toBe(true);
+    expect(validate({ ...event, data: { ...event.data, hard: { agents: 2 } } })).toBe(false);
+  });
+
   test('the AsyncAPI document names the subject of every event', () => {
     const { asyncapi, channels } = parsed.get('asyncapi.generated.json');
     expect(asyncapi).toBe('3.0.0');
