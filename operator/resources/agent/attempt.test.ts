@@ -67,6 +67,10 @@ describe('the attempt in hand', () => {
 
   test.each([
     ['adopted from the stream, which does not tell the spec', aHistory(adopted(aRow('Created')))],
+    [
+      'adopted from the stream, which had let go of its beginning',
+      aHistory(adopted(aRow('Created', { reason: 'BeginningLost' })), aRow('Ready', { seq: 12, from: 'Starting' })),
+    ],
     ['begun anew with the spec that stands by now', aPath(['Created', { spec: { image } }])],
   ])('is of the spec that its pod was made from, when its record was %s', (_, history) => {
     const agent = anAgent({ spec: { image: 'registry.test/scout:2' } });
