@@ -297,13 +297,14 @@ async function audit(db: Db): Promise<void> {
   await closeDiscontinuity(db, { streamCreated, firstSeq: 1, lastSeq: greatestSeq });
 }
 
-/** The stream has an event that is not recorded, and one that is recorded otherwise. */
+/** The stream has an event that is not recorded, one whose predecessors are nowhere, and one recorded otherwise. */
 async function adoptLost(db: Db, epoch: number, digit: string): Promise<void> {
   const lost = found(id(digit, 5), `${digit}0000000-0000-4000-8000-000000005001`);
+  const cut = { ...found(id(digit, 6), `${digit}0000000-0000-4000-8000-000000006007`), seq: 7 };
   const forked = found(id(digit, 1), `${digit}0000000-0000-4000-8000-000000001001`);
   if ((await newestRecordedAt(db)) === undefined) throw new Error('nobody knows how old the record is');
-  const adoption = await unitOfWork(db, epoch, (trx) => adopt(trx, epoch, 'gate', [lost, forked]));
-  if (adoption.adopted.length !== 1 || adoption.forked.length !== 1) throw new Error('an event was not adopted');
+  const adoption = await unitOfWork(db, epoch, (trx) => adopt(trx, epoch, 'gate', [lost, cut, forked]));
+  if (adoption.adopted.length !== 2 || adoption.forked.length !== 1) throw new Error('an event was not adopted');
   if ((await compareFound(db, [lost])).adopted.length > 0) throw new Error('an event would be adopted twice');
 }
 
