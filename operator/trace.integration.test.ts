@@ -3,8 +3,10 @@ import { ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 import { connect } from 'nats';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { projectedHistory } from './store/repositories/projection.ts';
 import { type CollectedSpan, type Collector, startCollector } from './testkit/collector.ts';
 import { eventually } from './testkit/eventually.ts';
+import { openTestDatabase } from './testkit/store.ts';
 import { startWorld, type World } from './testkit/world.ts';
 
 let world: World;
@@ -55,10 +57,10 @@ test('a consumer goes on with the trace of the pass that recorded the event, and
     'agent.starting',
     'agent.ready',
   ]);
-  await eventually(
-    'the projection has had them',
-    async () => (await operator.metric('openos_consumer_lag_events')) === 0,
-  );
+  const database = openTestDatabase(world.postgres, 1);
+  const projection = () => projectedHistory(database.db, metadata.uid);
+  await eventually('the projection has had them', async () => (await projection()).length === handled.length);
+  await database.close();
   expect(await operator.stop()).toBe(0);
 
   const spans = collector.spans();
