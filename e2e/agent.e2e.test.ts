@@ -63,6 +63,15 @@ describe('the samples', () => {
     expect(await sandboxOf(metadata.uid)).toBe('gVisor');
   });
 
+  it('agent.yaml has told its story, as the command in the shipped image says', async () => {
+    const command = ['openos', 'events', 'list', '--agent', `${namespace}/hello`, '-o', 'json'];
+    const lines = await world.kubectl('exec', '-n', 'openos-system', 'deploy/openos-controller', '--', ...command);
+    const events = lines.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
+    const inOrder = events.toSorted((a, b) => a.seq - b.seq);
+    expect(inOrder.map(({ eventType }) => eventType)).toEqual(coldStart);
+    for (const { state } of events) expect(['Published', 'Acknowledged']).toContain(state);
+  });
+
   it('agent-template.yaml becomes Ready with both its containers', async () => {
     await world.kubectl('apply', '-f', 'config/samples/agent-template.yaml');
     const { metadata } = await waitForReady('hello-template');
