@@ -33,9 +33,9 @@ export type Claim = {
 /**
  * Leases the head of each aggregate that has something to publish, and the events that follow it
  * without a gap. A head is Pending, due, not leased, and the event before it is not open. That one was
- * claimed by the same rule, so whatever the number of publishers an aggregate is never in two hands, and
- * nothing is out for the first time before all that precedes it. What is sent once more is a head of its
- * own: newer events need not wait for it, unless they follow it directly.
+ * claimed by the same rule, so whatever the number of publishers nothing is out for the first time before
+ * all that precedes it. What is sent once more is a head of its own: newer events need not wait for it,
+ * unless they follow it directly.
  * Ordered by aggregate and sequence.
  *
  * Its cost must not grow with the rows that vacuum cannot remove while some transaction stays open, nor
