@@ -33,9 +33,11 @@ export function subscribe({ caches }: LeaderParts, work: Work): readonly (() => 
   const stops = [
     caches.agents.onChange((type, agent, previous, initial) => {
       const { uid, namespace = '' } = agent.metadata;
-      if (type === 'deleted') written.agents.forget(uid);
-      if (type === 'deleted') evicted.delete(uid);
-      if (type === 'deleted') gone.add(uid);
+      if (type === 'deleted') {
+        written.agents.forget(uid);
+        evicted.delete(uid);
+        gone.add(uid);
+      }
       if (type === 'added') gone.delete(uid);
       agents.add(uid, lane(initial));
       if (type === 'modified' && previous?.status?.phase === agent.status?.phase) return;

@@ -1,8 +1,6 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { text } from 'node:stream/consumers';
 import type { KubeClient } from '../../operator/kernel/client.ts';
 import { agentResource } from '../../operator/resources/own.ts';
+import { type CollectedSpan, startCollector } from '../../operator/testkit/collector.ts';
 import { eventually } from '../../operator/testkit/eventually.ts';
 import { bareWatch, epochNow } from './bare-watch.ts';
 import { type BenchWorld, startBenchWorld } from './light.ts';
@@ -22,43 +20,23 @@ type Moments = Map<string, number>;
 /** Takes the operator's traces: each pass is a span that begins when the pass does. */
 async function collectPasses() {
   const starts = new Map<string, number[]>();
-  const server = createServer((request, response) => {
-    const keep = (body: string) => {
-      for (const { uid, at } of passesIn(body)) starts.set(uid, [...(starts.get(uid) ?? []), at]);
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
-    };
-    // Who sends it may be stopped in the middle.
-    text(request).then(keep, () => response.destroy());
+  const { url, stop } = await startCollector((spans) => {
+    for (const { uid, at } of passesAmong(spans)) starts.set(uid, [...(starts.get(uid) ?? []), at]);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url,
     /** The first pass over this agent that began at or after this moment. */
     firstAfter: (uid: string, moment: number) =>
       starts
         .get(uid)
         ?.filter((at) => at >= moment)
         .sort((a, b) => a - b)[0],
-    stop: () => {
-      server.closeAllConnections();
-      server.close();
-    },
+    stop,
   };
 }
 
-type Span = {
-  readonly name: string;
-  readonly startTimeUnixNano: string;
-  readonly attributes: readonly { readonly key: string; readonly value: { readonly stringValue?: string } }[];
-};
-type Export = {
-  readonly resourceSpans: readonly { readonly scopeSpans: readonly { readonly spans: readonly Span[] }[] }[];
-};
-
-function passesIn(body: string): readonly { readonly uid: string; readonly at: number }[] {
-  return (JSON.parse(body) as Export).resourceSpans
-    .flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans))
+function passesAmong(spans: readonly CollectedSpan[]): readonly { readonly uid: string; readonly at: number }[] {
+  return spans
     .filter(({ name }) => name === 'reconcile agent')
     .map(({ attributes, startTimeUnixNano }) => ({
       uid: attributes.find(({ key }) => key === 'openos.key')?.value.stringValue ?? '',

@@ -10,6 +10,7 @@ export type CollectedSpan = {
   readonly traceId: string;
   readonly spanId: string;
   readonly parentSpanId?: string;
+  readonly startTimeUnixNano: string;
   readonly attributes: readonly Attribute[];
   readonly status: { readonly code?: number };
 };
@@ -27,11 +28,13 @@ export type Collector = {
   stop(): void;
 };
 
-export async function startCollector(): Promise<Collector> {
+/** Starts one; `onSpans` is called with the spans of each request as it arrives. */
+export async function startCollector(onSpans?: (spans: readonly CollectedSpan[]) => void): Promise<Collector> {
   const received: { readonly path: string | undefined; readonly body: string }[] = [];
   const server = createServer((request, response) => {
     const keep = (body: string) => {
       received.push({ path: request.url, body });
+      onSpans?.(spansOf(resourcesIn(body)));
       response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
     };
     // Who sends it may be killed in the middle.
@@ -41,18 +44,23 @@ export async function startCollector(): Promise<Collector> {
   server.listen(0, '127.0.0.1', listening.resolve);
   await listening.promise;
   const { port } = server.address() as AddressInfo;
-  const resources = () =>
-    received.flatMap(
-      ({ body }) => (JSON.parse(body) as { readonly resourceSpans: readonly ResourceSpans[] }).resourceSpans,
-    );
+  const resources = () => received.flatMap(({ body }) => resourcesIn(body));
   return {
     received,
     resources,
-    spans: () => resources().flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans)),
+    spans: () => spansOf(resources()),
     url: `http://127.0.0.1:${port}`,
     stop: () => {
       server.closeAllConnections();
       server.close();
     },
   };
+}
+
+function resourcesIn(body: string): readonly ResourceSpans[] {
+  return (JSON.parse(body) as { readonly resourceSpans: readonly ResourceSpans[] }).resourceSpans;
+}
+
+function spansOf(resources: readonly ResourceSpans[]): readonly CollectedSpan[] {
+  return resources.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans));
 }
